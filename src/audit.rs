@@ -1,0 +1,225 @@
+//! Audit: who called what, with what outcome. A write's entry is durable before its backend is called; reads go in batches.
+//!
+//! A read's entry waits in a bounded queue; when the database is slower than the calls, the calls wait for it, so that memory
+//! stays bounded and no entry is lost. Shutdown writes what is left.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    auth::Known,
+    error::Result,
+    limits::Limits,
+    store::{
+        self, Reach, Store,
+        audit::{Entry, Outcome},
+    },
+    telemetry::Metrics,
+};
+
+/// Entries that may wait.
+const QUEUE: usize = 8192;
+/// Entries of one statement: twelve columns each, below SQLite's 32 766 parameters.
+const BATCH: usize = 1024;
+/// How long an entry may wait for company.
+const GATHER: Duration = Duration::from_millis(200);
+/// How often usage is written.
+const TALLY: Duration = Duration::from_secs(2);
+/// With every how manieth tally last-used times are written too.
+const USES_EVERY: u32 = 15;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+enum Message {
+    Entry(Box<Entry>),
+    /// Answered when everything before it is written.
+    Flush(oneshot::Sender<()>),
+}
+
+/// Where entries are handed in.
+#[derive(Debug)]
+pub struct Audit {
+    sender: mpsc::Sender<Message>,
+    metrics: Arc<Metrics>,
+}
+
+/// The task that writes entries, usage and last-used times.
+pub struct Writer {
+    receiver: mpsc::Receiver<Message>,
+    metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Message")
+    }
+}
+
+impl Audit {
+    pub fn new(metrics: Arc<Metrics>) -> (Self, Writer) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let writer = Writer {
+            receiver,
+            metrics: Arc::clone(&metrics),
+        };
+        (Self { sender, metrics }, writer)
+    }
+
+    /// Hands a completed entry in.
+    pub async fn record(&self, entry: Entry) {
+        self.metrics.audit_waiting.increment(1.0);
+        if let Err(lost) = self.sender.send(Message::Entry(Box::new(entry))).await
+            && let Message::Entry(entry) = lost.0
+        {
+            // Only after shutdown has flushed: better a line in the log than nothing.
+            tracing::error!(tool = entry.tool, request_id = entry.id, "an audit entry came after the writer had stopped");
+        }
+    }
+
+    /// Hands in the entry of a call whose client has gone, from a place that cannot wait.
+    pub fn record_abandoned(self: &Arc<Self>, entry: Entry) {
+        let audit = Arc::clone(self);
+        tokio::spawn(async move { audit.record(entry).await });
+    }
+
+    /// Waits until everything handed in so far is written.
+    pub async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        if self.sender.send(Message::Flush(done)).await.is_ok() {
+            let _ = written.await;
+        }
+    }
+}
+
+/// Stores an entry, open, in the transaction of the call that it belongs to.
+pub async fn open(tx: &mut store::Tx, entry: &Entry) -> Result<()> {
+    store::audit::insert(tx, std::slice::from_ref(entry)).await
+}
+
+/// Completes an open entry, in the transaction that records the outcome.
+pub async fn complete(tx: &mut store::Tx, entry: &Entry, outcome: &Outcome) -> Result<()> {
+    store::audit::complete(tx, &entry.tenant, &entry.id, outcome).await
+}
+
+impl Writer {
+    /// Writes until the queue is closed; `tally` is what else is written now and then.
+    pub async fn run(mut self, store: Store, clock: crate::clock::Clock, limits: Arc<Limits>, known: Arc<Known>, stop: tokio_util::sync::CancellationToken) {
+        let mut waiting: Vec<Entry> = Vec::with_capacity(BATCH);
+        let mut told: Vec<oneshot::Sender<()>> = Vec::new();
+        let mut tally = tokio::time::interval(TALLY);
+        let mut tallies = 0_u32;
+        tally.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let mut messages = Vec::new();
+            tokio::select! {
+                biased;
+                count = self.receiver.recv_many(&mut messages, BATCH) => {
+                    if count == 0 {
+                        break;
+                    }
+                }
+                _ = tally.tick() => {
+                    tallies = tallies.wrapping_add(1);
+                    write_tally(&store, &clock, &limits, tallies.is_multiple_of(USES_EVERY).then_some(&*known)).await;
+                    continue;
+                }
+                () = stop.cancelled() => break,
+            }
+            sort(messages, &mut waiting, &mut told);
+            if told.is_empty() && waiting.len() < BATCH {
+                // One statement for many entries costs a fraction of one for each.
+                tokio::time::sleep(GATHER).await;
+                let mut more = Vec::new();
+                while waiting.len() + more.len() < BATCH {
+                    match self.receiver.try_recv() {
+                        Ok(message) => more.push(message),
+                        Err(_) => break,
+                    }
+                }
+                sort(more, &mut waiting, &mut told);
+            }
+            self.write(&store, &mut waiting).await;
+            tell(&mut told);
+        }
+        // Shutdown: no call is left that could hand anything in.
+        self.receiver.close();
+        let mut rest = Vec::new();
+        while let Ok(message) = self.receiver.try_recv() {
+            rest.push(message);
+        }
+        sort(rest, &mut waiting, &mut told);
+        self.write(&store, &mut waiting).await;
+        write_tally(&store, &clock, &limits, Some(&known)).await;
+        tell(&mut told);
+    }
+
+    /// Writes what waits, trying until the database takes it.
+    async fn write(&self, store: &Store, waiting: &mut Vec<Entry>) {
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1.. {
+            if waiting.is_empty() {
+                return;
+            }
+            let written = async {
+                let mut tx = store.write(Reach::Operator).await?;
+                for batch in waiting.chunks(BATCH) {
+                    store::audit::insert(&mut tx, batch).await?;
+                }
+                tx.commit().await
+            };
+            match written.await {
+                Ok(()) => {
+                    #[expect(clippy::cast_precision_loss, reason = "at most the queue's length")]
+                    self.metrics.audit_waiting.decrement(waiting.len() as f64);
+                    waiting.clear();
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(
+                        entries = waiting.len(),
+                        attempt,
+                        source = error.cause(),
+                        "audit entries could not be written; trying again"
+                    );
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+}
+
+/// Whoever waited for a flush and has gone meanwhile need not be told.
+fn tell(waiting: &mut Vec<oneshot::Sender<()>>) {
+    for told in waiting.drain(..) {
+        let _ = told.send(());
+    }
+}
+
+fn sort(messages: Vec<Message>, waiting: &mut Vec<Entry>, told: &mut Vec<oneshot::Sender<()>>) {
+    for message in messages {
+        match message {
+            Message::Entry(entry) => waiting.push(*entry),
+            Message::Flush(done) => told.push(done),
+        }
+    }
+}
+
+async fn write_tally(store: &Store, clock: &crate::clock::Clock, limits: &Limits, known: Option<&Known>) {
+    if let Err(error) = limits.usage.flush(store, clock.millis()).await {
+        tracing::warn!(source = error.cause(), "usage could not be written; trying again");
+    }
+    let uses = known.map(Known::take_uses).unwrap_or_default();
+    if uses.is_empty() {
+        return;
+    }
+    let written = async {
+        let mut tx = store.write(Reach::Operator).await?;
+        store::tokens::touch(&mut tx, &uses).await?;
+        tx.commit().await
+    };
+    if let Err(error) = written.await {
+        tracing::warn!(source = error.cause(), "last-used times could not be written");
+    }
+}

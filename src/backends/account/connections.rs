@@ -1,0 +1,286 @@
+//! Connections: where a tenant's backends are, and the credentials to them, which go in and never come out.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::{Account, moment};
+use crate::{
+    auth::Scope,
+    backends::Tested,
+    error::{Error, Kind, Result},
+    id::{self, TenantId},
+    secrets,
+    store::{self, changes},
+    tool::{Category, Definition, Route, Tool, output::Done, tool},
+};
+
+pub(super) fn tools() -> Vec<Definition> {
+    vec![
+        tool::<SetConnection>(),
+        tool::<GetConnection>(),
+        tool::<ListConnections>(),
+        tool::<RemoveConnection>(),
+        tool::<TestConnection>(),
+    ]
+}
+
+/// The longest credential that is stored.
+const CREDENTIAL_MAX: usize = 64 * 1024;
+
+/// A connection, without its credential.
+#[derive(Serialize, JsonSchema)]
+struct Shown {
+    backend: String,
+    tenant_id: TenantId,
+    url: String,
+    settings: Value,
+    #[serde(serialize_with = "moment")]
+    #[schemars(with = "String")]
+    created_at: i64,
+    #[serde(serialize_with = "moment")]
+    #[schemars(with = "String")]
+    updated_at: i64,
+}
+
+impl Shown {
+    fn new(row: store::connections::Row) -> Result<Self> {
+        Ok(Self {
+            backend: row.backend,
+            tenant_id: row.tenant_id,
+            url: row.url,
+            settings: serde_json::from_str(&row.settings).map_err(Error::internal)?,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// Connect a tenant to one of its backends: the address and the credential. Replaces the connection that may be there.
+///
+/// Nothing is sent to the backend; `connections_test` does that. `connections_list` shows what each backend's credential holds.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SetConnection {
+    /// Which backend, e.g. `n8n`.
+    backend: String,
+    /// Its address, e.g. `https://n8n.panaderia-luna.cl`.
+    #[schemars(length(min = 1, max = 2000))]
+    url: String,
+    /// The secret part, in the form of the backend, e.g. `{"api_key": "…"}` for n8n. It is sealed and never shown again.
+    credential: Map<String, Value>,
+    /// What the backend needs besides, where it needs anything.
+    settings: Option<Map<String, Value>>,
+    /// The tenant, by id or slug; the caller's own unless said.
+    tenant_id: Option<String>,
+}
+
+impl Tool for SetConnection {
+    const NAME: &'static str = "connections_set";
+    const TITLE: &'static str = "Connect a backend";
+    const ROUTE: Route = Route::put("/connections/{backend}");
+    const SCOPE: Scope = Scope::AdminTenants;
+    const CATEGORY: Category = Category::Account;
+    type Backend = Account;
+    type Output = Shown;
+
+    async fn call(self, account: &Account) -> Result<Shown> {
+        let state = account.state();
+        let tenant = account.tenant(self.tenant_id.as_deref()).await?;
+        let kind = state.connections.kind(&self.backend)?;
+        let credential = Zeroizing::new(serde_json::to_vec(&self.credential).map_err(Error::internal)?);
+        if credential.len() > CREDENTIAL_MAX {
+            return Err(Error::invalid(format!("credential: must be at most {CREDENTIAL_MAX} bytes")));
+        }
+        kind.read_credential(&credential)?;
+        let url = state.connections.guard(&tenant).check_url(&self.url).await?;
+        let settings = Value::Object(self.settings.unwrap_or_default()).to_string();
+
+        let (tenant_id, now) = (tenant.tenant.id, account.now());
+        let mut tx = account.write().await?;
+        let created_at = store::connections::find(&mut tx, tenant_id, kind.name).await?.map_or(now, |row| row.created_at);
+        let id = id::ordered().to_string();
+        let place = secrets::connection_place(tenant_id, kind.name, &id);
+        let row = store::connections::Row {
+            tenant_id,
+            backend: kind.name.to_owned(),
+            credential: state.secrets.seal(&mut tx, &place, &credential).await?,
+            id,
+            url: url.as_str().trim_end_matches('/').to_owned(),
+            settings,
+            created_at,
+            updated_at: now,
+        };
+        store::connections::put(&mut tx, &row).await?;
+        account.commit(tx, changes::Kind::Connection, format!("{tenant_id}/{}", kind.name)).await?;
+        Shown::new(row)
+    }
+}
+
+/// Show a connection, without its credential.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct GetConnection {
+    /// Which backend, e.g. `n8n`.
+    backend: String,
+    /// The tenant, by id or slug; the caller's own unless said.
+    tenant_id: Option<String>,
+}
+
+impl Tool for GetConnection {
+    const NAME: &'static str = "connections_get";
+    const TITLE: &'static str = "Show a connection";
+    const ROUTE: Route = Route::get("/connections/{backend}");
+    const SCOPE: Scope = Scope::AdminTenants;
+    const CATEGORY: Category = Category::Account;
+    type Backend = Account;
+    type Output = Shown;
+
+    async fn call(self, account: &Account) -> Result<Shown> {
+        let tenant = account.tenant(self.tenant_id.as_deref()).await?;
+        let kind = account.state().connections.kind(&self.backend)?;
+        let mut tx = account.read().await?;
+        match store::connections::find(&mut tx, tenant.tenant.id, kind.name).await? {
+            Some(row) => Shown::new(row),
+            None => Err(none(kind.name)),
+        }
+    }
+}
+
+/// List a tenant's connections, and what each backend's credential holds.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListConnections {
+    /// The tenant, by id or slug; the caller's own unless said.
+    tenant_id: Option<String>,
+}
+
+/// A tenant's connections; there are no more than there are backends.
+#[derive(Serialize, JsonSchema)]
+struct Connections {
+    connections: Vec<Shown>,
+    /// Every backend that can be connected.
+    backends: Vec<Connectable>,
+}
+
+/// A backend that can be connected.
+#[derive(Serialize, JsonSchema)]
+struct Connectable {
+    backend: &'static str,
+    connected: bool,
+    /// JSON Schema of its credential, to draw a form from.
+    credential_schema: Value,
+}
+
+impl Tool for ListConnections {
+    const NAME: &'static str = "connections_list";
+    const TITLE: &'static str = "List connections";
+    const ROUTE: Route = Route::get("/connections");
+    const SCOPE: Scope = Scope::AdminTenants;
+    const CATEGORY: Category = Category::Account;
+    type Backend = Account;
+    type Output = Connections;
+
+    async fn call(self, account: &Account) -> Result<Connections> {
+        let tenant = account.tenant(self.tenant_id.as_deref()).await?;
+        let mut tx = account.read().await?;
+        let rows = store::connections::list(&mut tx, tenant.tenant.id).await?;
+        let backends = account.state().connections.kinds().iter().map(|kind| Connectable {
+            backend: kind.name,
+            connected: rows.iter().any(|row| row.backend == kind.name),
+            credential_schema: kind.credential_schema.clone(),
+        });
+        Ok(Connections {
+            backends: backends.collect(),
+            connections: rows.into_iter().map(Shown::new).collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// Remove a connection and its credential.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RemoveConnection {
+    /// Which backend, e.g. `n8n`.
+    backend: String,
+    /// The tenant, by id or slug; the caller's own unless said.
+    tenant_id: Option<String>,
+}
+
+impl Tool for RemoveConnection {
+    const NAME: &'static str = "connections_remove";
+    const TITLE: &'static str = "Remove a connection";
+    const ROUTE: Route = Route::delete("/connections/{backend}");
+    const SCOPE: Scope = Scope::AdminTenants;
+    const CATEGORY: Category = Category::Account;
+    type Backend = Account;
+    type Output = Done;
+
+    async fn call(self, account: &Account) -> Result<Done> {
+        let tenant = account.tenant(self.tenant_id.as_deref()).await?.tenant.id;
+        let kind = account.state().connections.kind(&self.backend)?;
+        let mut tx = account.write().await?;
+        if !store::connections::remove(&mut tx, tenant, kind.name).await? {
+            return Err(none(kind.name));
+        }
+        account.commit(tx, changes::Kind::Connection, format!("{tenant}/{}", kind.name)).await?;
+        Ok(Done::YES)
+    }
+}
+
+/// Ask a connected backend whether address and credential work. Changes nothing there.
+///
+/// When it does not work, the error says which part is wrong: address, certificate, credential or a permission.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TestConnection {
+    /// Which backend, e.g. `n8n`.
+    backend: String,
+    /// The tenant, by id or slug; the caller's own unless said.
+    tenant_id: Option<String>,
+}
+
+impl Tool for TestConnection {
+    const NAME: &'static str = "connections_test";
+    const TITLE: &'static str = "Test a connection";
+    const ROUTE: Route = Route::post("/connections/{backend}/test").reads();
+    const SCOPE: Scope = Scope::AdminTenants;
+    const CATEGORY: Category = Category::Account;
+    type Backend = Account;
+    type Output = Tested;
+
+    async fn call(self, account: &Account) -> Result<Tested> {
+        let tenant = account.tenant(self.tenant_id.as_deref()).await?;
+        let kind = account.state().connections.kind(&self.backend)?;
+        kind.test(account.session.clone().on_behalf_of(tenant)).await.map_err(|error| explained(kind.name, error))
+    }
+}
+
+/// A failed connection attempt in words: the caller set the address, and may know what is wrong with it.
+fn explained(backend: &str, error: Error) -> Error {
+    if error.kind() != Kind::BackendDown {
+        return error;
+    }
+    let cause = error.cause().to_ascii_lowercase();
+    let part = [
+        ("certificate", "its TLS certificate is not accepted"),
+        ("tls", "the TLS handshake failed; is the port an https one?"),
+        ("handshake", "the TLS handshake failed; is the port an https one?"),
+        ("refused", "the address refuses connections; is the port right, and is it running?"),
+        ("dns", "its name does not resolve"),
+        ("lookup", "its name does not resolve"),
+        ("timed out", "the address does not answer"),
+        ("deadline", "the address does not answer"),
+    ]
+    .into_iter()
+    .find_map(|(word, part)| cause.contains(word).then_some(part));
+    match part {
+        Some(part) => Error::new(Kind::BackendDown, format!("'{backend}' cannot be reached: {part}")).because(cause),
+        None => error,
+    }
+}
+
+fn none(backend: &str) -> Error {
+    Error::not_found(format!("This tenant has not connected {backend}")).coded("not_connected")
+}

@@ -1,0 +1,135 @@
+//! The gateway itself as a backend: tenants, tokens, connections, kill switches, usage and audit, as tools like all others.
+//!
+//! On a token of the operator, `admin:tenants` manages every tenant; on a token of a tenant, that tenant alone.
+
+mod audit;
+mod connections;
+mod switches;
+mod tenants;
+pub mod tokens;
+mod usage;
+
+pub use self::usage::Usage;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Backend, Session};
+use crate::{
+    auth::{self, KnownTenant},
+    clock,
+    error::{Error, Kind, Result},
+    freshness,
+    id::TenantId,
+    state::State,
+    store::{Reach, Tx, changes},
+    tool::Definition,
+};
+
+pub(super) fn tools() -> Vec<Definition> {
+    [
+        tenants::tools(),
+        tokens::tools(),
+        connections::tools(),
+        switches::tools(),
+        usage::tools(),
+        audit::tools(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The gateway's own state, as far as this caller may manage it.
+pub struct Account {
+    session: Session,
+}
+
+impl Backend for Account {
+    const KIND: Option<&'static str> = None;
+
+    async fn open(session: Session) -> Result<Self> {
+        Ok(Self { session })
+    }
+}
+
+impl Account {
+    fn state(&self) -> &Arc<State> {
+        &self.session.state
+    }
+
+    fn now(&self) -> i64 {
+        self.state().clock.millis()
+    }
+
+    /// The tenant that a call is about: the parameter, else the header, else the caller's own.
+    async fn tenant(&self, named: Option<&str>) -> Result<Arc<KnownTenant>> {
+        match named {
+            None => self.session.tenant().cloned(),
+            Some(name) if self.session.caller.is_operator() => auth::named_tenant(self.state(), name).await,
+            Some(name) => {
+                let own = self.session.tenant()?;
+                if own.tenant.slug == name || name.parse() == Ok(own.tenant.id) {
+                    Ok(Arc::clone(own))
+                } else {
+                    Err(auth::no_tenant(name))
+                }
+            }
+        }
+    }
+
+    /// Whose rows a look-up by id may find: the caller's tenant's; everybody's for the operator who has named none.
+    fn owner(&self) -> Option<TenantId> {
+        self.session.caller.tenant_id()
+    }
+
+    fn need_operator(&self, what: &str) -> Result<()> {
+        if self.session.caller.is_operator() {
+            Ok(())
+        } else {
+            Err(Error::new(Kind::Forbidden, format!("Only the operator may {what}")).coded("operator_only"))
+        }
+    }
+
+    fn made_by(&self) -> String {
+        self.session.caller.audit_name()
+    }
+
+    async fn read(&self) -> Result<Tx> {
+        self.state().store.read(Reach::Operator).await
+    }
+
+    async fn write(&self) -> Result<Tx> {
+        self.state().store.write(Reach::Operator).await
+    }
+
+    /// Commits, with a record of what changed, which this process forgets at once and its replicas within a second.
+    async fn commit(&self, mut tx: Tx, kind: changes::Kind, subject: String) -> Result<()> {
+        changes::record(&mut tx, kind, &subject, self.now()).await?;
+        self.session.reach();
+        tx.commit().await?;
+        let change = changes::Change { kind: Some(kind), subject };
+        freshness::forget(self.state(), &change).await
+    }
+}
+
+/// A moment as results have it: RFC 3339, UTC.
+fn moment<S: serde::Serializer>(millis: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    clock::rfc3339(*millis).serialize(serializer)
+}
+
+fn optional_moment<S: serde::Serializer>(millis: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    millis.map(clock::rfc3339).serialize(serializer)
+}
+
+/// Cuts a list that was read one longer than the page, and says where the next page begins.
+fn page<T>(mut rows: Vec<T>, limit: u32, position: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+    let limit = limit as usize;
+    if rows.len() <= limit {
+        return (rows, None);
+    }
+    rows.truncate(limit);
+    let next = rows.last().map(position);
+    (rows, next)
+}

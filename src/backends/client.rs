@@ -1,0 +1,388 @@
+//! The HTTP client of all backends: deadline, retry of what is safe to repeat, circuit breaker, caps, their failures turned into ours.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant;
+use url::Url;
+
+use super::{Connection, Refused, Session};
+use crate::{
+    error::{Error, Kind, Result, chain},
+    limits,
+};
+
+/// The longest answer that is read.
+pub const ANSWER_MAX: usize = 10 * 1024 * 1024;
+/// One attempt, within the deadline of the call.
+const ATTEMPT: Duration = Duration::from_secs(20);
+const ATTEMPTS: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause that a backend may ask for and still be waited for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How much of a backend's own message is passed on.
+const QUOTED: usize = 300;
+
+/// A connection in use by one call.
+#[derive(Clone, Debug)]
+pub struct Client {
+    connection: Arc<Connection>,
+    session: Session,
+}
+
+/// A request to be sent.
+#[derive(Debug)]
+pub struct Request<'a> {
+    client: &'a Client,
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Option<Bytes>,
+    effect: Sends,
+    attempt: Duration,
+}
+
+/// Whether sending it again can do harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sends {
+    Read,
+    Write,
+}
+
+/// What came back, whatever its status.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    backend: &'static str,
+}
+
+/// Why an attempt failed, and whether the request had left.
+struct Failure {
+    error: Error,
+    sent: bool,
+    /// The address itself is wrong: trying again is no use, and the backend is not to blame.
+    refused: bool,
+}
+
+impl Client {
+    pub fn new(connection: Arc<Connection>, session: Session) -> Self {
+        Self { connection, session }
+    }
+
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// A request that changes nothing, sent again where an attempt fails.
+    pub fn get(&self, path: &str) -> Request<'_> {
+        self.request(Method::GET, path, Sends::Read)
+    }
+
+    /// A request that may change something, sent again only if it never left.
+    pub fn write(&self, method: Method, path: &str) -> Request<'_> {
+        self.request(method, path, Sends::Write)
+    }
+
+    fn request(&self, method: Method, path: &str, effect: Sends) -> Request<'_> {
+        let mut url = self.connection.url.clone();
+        let joined = format!("{}{path}", url.path().trim_end_matches('/'));
+        url.set_path(&joined);
+        Request {
+            client: self,
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            effect,
+            attempt: ATTEMPT,
+        }
+    }
+}
+
+impl Request<'_> {
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    #[must_use]
+    pub fn query(mut self, pairs: &[(&str, &str)]) -> Self {
+        if !pairs.is_empty() {
+            self.url.query_pairs_mut().extend_pairs(pairs);
+        }
+        self
+    }
+
+    pub fn json(mut self, body: &impl Serialize) -> Result<Self> {
+        self.body = Some(serde_json::to_vec(body).map_err(Error::internal)?.into());
+        self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(self)
+    }
+
+    /// How long one attempt may take, in place of the usual 20 s.
+    #[must_use]
+    pub fn within(mut self, attempt: Duration) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    /// Sends it, and answers whatever came back in whole.
+    ///
+    /// # Errors
+    /// [`Kind::BackendDown`], [`Kind::Timeout`], or [`Kind::BackendRefused`] for an address or an answer that is not taken.
+    pub async fn send(mut self) -> Result<Reply> {
+        let client = self.client;
+        let connection = &client.connection;
+        if let Err(refused) = connection.guard.check_literal(&self.url) {
+            return Err(address_refused(&refused));
+        }
+        if let Some(trace) = &client.session.trace {
+            trace.next().write(&mut self.headers);
+        }
+        let _place = limits::place(&connection.places, &format!("to {}", connection.backend)).await?;
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1.. {
+            let Ok(pass) = connection.breaker.pass() else {
+                return Err(down(connection.backend).retry_after(10));
+            };
+            let last = attempt >= ATTEMPTS;
+            let mut wait = pause;
+            match self.attempt().await {
+                Ok(reply) => {
+                    // A 500 may be one workflow's own failure: it does not take the whole connection away.
+                    let unwell = matches!(reply.status.as_u16(), 502..=504);
+                    if unwell { pass.failed() } else { pass.succeeded() }
+                    let passing = unwell || reply.status == StatusCode::TOO_MANY_REQUESTS;
+                    if !passing || last || self.effect == Sends::Write {
+                        return Ok(reply);
+                    }
+                    match reply.retry_after() {
+                        Some(asked) if asked > LONGEST_PAUSE => return Ok(reply),
+                        Some(asked) => wait = asked,
+                        None => {}
+                    }
+                }
+                Err(failure) => {
+                    if failure.refused { drop(pass) } else { pass.failed() }
+                    let again = !failure.refused && (self.effect == Sends::Read || !failure.sent);
+                    if last || !again {
+                        return Err(failure.error);
+                    }
+                }
+            }
+            // Jitter: many calls that failed together do not come back together.
+            wait += wait.mul_f64(rand::random::<f64>() / 2.0);
+            if Instant::now() + wait >= client.session.deadline {
+                return Err(down(connection.backend).retry_after(1));
+            }
+            tokio::time::sleep(wait).await;
+            pause *= 2;
+        }
+        unreachable!("the loop ends with its last attempt")
+    }
+
+    async fn attempt(&self) -> Result<Reply, Failure> {
+        let session = &self.client.session;
+        let connection = &self.client.connection;
+        let had_reached = session.has_reached();
+        if self.effect == Sends::Write {
+            session.reach();
+        }
+        let until = (Instant::now() + self.attempt).min(session.deadline);
+        let exchange = async {
+            let mut request = connection.http.request(self.method.clone(), self.url.clone()).headers(self.headers.clone());
+            if let Some(body) = &self.body {
+                request = request.body(body.clone());
+            }
+            let mut response = request.send().await.map_err(|error| self.failure(&error, had_reached))?;
+            let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+            let known = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+            if known > ANSWER_MAX {
+                return Err(self.too_large());
+            }
+            let mut body = BytesMut::with_capacity(known);
+            while let Some(chunk) = response.chunk().await.map_err(|error| self.cut_off(&error))? {
+                if body.len() + chunk.len() > ANSWER_MAX {
+                    return Err(self.too_large());
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Reply {
+                status,
+                headers,
+                body: body.freeze(),
+                backend: connection.backend,
+            })
+        };
+        match tokio::time::timeout_at(until, exchange).await {
+            Ok(answered) => answered,
+            Err(_) => Err(Failure {
+                error: Error::new(
+                    Kind::Timeout,
+                    format!("'{}' did not answer in time{}", connection.backend, self.consequence()),
+                ),
+                sent: true,
+                refused: false,
+            }),
+        }
+    }
+
+    fn consequence(&self) -> &'static str {
+        match self.effect {
+            Sends::Read => "",
+            Sends::Write => "; whether it acted is not known, so look before you try again",
+        }
+    }
+
+    fn failure(&self, error: &reqwest::Error, had_reached: bool) -> Failure {
+        let connection = &self.client.connection;
+        if let Some(refused) = cause::<Refused>(error) {
+            self.client.session.unreach();
+            return Failure {
+                error: address_refused(refused),
+                sent: false,
+                refused: true,
+            };
+        }
+        let sent = !error.is_connect();
+        if !sent && !had_reached {
+            self.client.session.unreach();
+        }
+        let error = match error.is_connect() {
+            true => down(connection.backend),
+            false => Error::new(
+                Kind::BackendDown,
+                format!("Service '{}' broke the connection off{}", connection.backend, self.consequence()),
+            ),
+        }
+        .because(chain(error));
+        Failure {
+            error,
+            sent,
+            refused: false,
+        }
+    }
+
+    fn cut_off(&self, error: &reqwest::Error) -> Failure {
+        Failure {
+            error: Error::new(
+                Kind::BackendDown,
+                format!("The answer of '{}' was cut off{}", self.client.connection.backend, self.consequence()),
+            )
+            .because(chain(error)),
+            sent: true,
+            refused: false,
+        }
+    }
+
+    fn too_large(&self) -> Failure {
+        Failure {
+            error: Error::new(
+                Kind::BackendRefused,
+                format!(
+                    "The answer of '{}' is larger than {} MiB; ask for less",
+                    self.client.connection.backend,
+                    ANSWER_MAX / 1024 / 1024
+                ),
+            ),
+            sent: true,
+            refused: true,
+        }
+    }
+}
+
+impl Reply {
+    /// Reads a 2xx as JSON; anything else is an error, with the backend's own words where `say` finds them.
+    pub fn json<T: DeserializeOwned>(self, say: impl Fn(&serde_json::Value) -> Option<String>) -> Result<T> {
+        if !self.status.is_success() {
+            return Err(self.refusal(say));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| self.nonsense(&error))
+    }
+
+    /// What a status that is no success means for the caller.
+    pub fn refusal(&self, say: impl Fn(&serde_json::Value) -> Option<String>) -> Error {
+        let backend = self.backend;
+        let words = serde_json::from_slice(&self.body).ok().and_then(|body| say(&body)).map(|words| shortened(&words));
+        let with = |sentence: String| match &words {
+            Some(words) => format!("{sentence}: {words}"),
+            None => sentence,
+        };
+        let retry_after = self.retry_after().map_or(1, |wait| wait.as_secs().max(1));
+        match self.status.as_u16() {
+            300..=399 => Error::new(
+                Kind::BackendRefused,
+                format!("'{backend}' redirects elsewhere, and redirects are not followed; set the connection's url to the final address"),
+            ),
+            401 | 403 => Error::new(
+                Kind::BackendRefused,
+                with(format!("'{backend}' refuses the stored credential, or it lacks a permission (HTTP {})", self.status.as_u16())),
+            )
+            .coded("credential_refused"),
+            404 | 410 => Error::not_found(with(format!("'{backend}' does not have that"))),
+            400 | 413 | 422 => Error::invalid(with(format!("'{backend}' does not take that"))),
+            409 => Error::conflict(with(format!("'{backend}' reports a conflict"))),
+            429 => Error::new(Kind::BackendDown, format!("'{backend}' is asked too often; wait {retry_after} s")).retry_after(retry_after),
+            500..=599 => down(backend).retry_after(retry_after).because(format!("HTTP {}", self.status.as_u16())),
+            other => Error::new(Kind::BackendRefused, with(format!("'{backend}' answered HTTP {other}"))),
+        }
+    }
+
+    fn nonsense(&self, error: &serde_json::Error) -> Error {
+        let kind = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("no content type");
+        Error::new(
+            Kind::BackendRefused,
+            format!(
+                "'{}' did not answer as its API does ({}); check that the connection's url is the service itself",
+                self.backend,
+                shortened(kind)
+            ),
+        )
+        .because(error.to_string())
+    }
+
+    /// `Retry-After` in seconds (RFC 9110 §10.2.3); a date counts as none.
+    fn retry_after(&self) -> Option<Duration> {
+        let text = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+        text.trim().parse().ok().map(Duration::from_secs)
+    }
+}
+
+/// The owner's sentence.
+fn down(backend: &str) -> Error {
+    Error::new(Kind::BackendDown, format!("Service '{backend}' is currently unavailable")).retry_after(1)
+}
+
+fn address_refused(refused: &Refused) -> Error {
+    Error::new(Kind::BackendRefused, format!("The connection's address is not allowed: {refused}")).coded("address_refused")
+}
+
+/// The first cause of a type, however deep.
+fn cause<'a, T: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// A backend's own words, on one line, cut where they are long.
+pub fn shortened(text: &str) -> String {
+    let line: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    match line.char_indices().nth(QUOTED) {
+        None => line,
+        Some((end, _)) => format!("{}…", &line[..end]),
+    }
+}

@@ -1,0 +1,180 @@
+//! Connections: a tenant's way to a backend, opened once and kept warm.
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use dashmap::DashMap;
+use ipnet::IpNet;
+use tokio::sync::Semaphore;
+use url::Url;
+
+use super::{Credential, Guard, Kind, breaker::Breaker};
+use crate::{
+    auth::KnownTenant,
+    config::Network,
+    error::{Error, Result},
+    id::TenantId,
+    limits::IN_FLIGHT_PER_CONNECTION,
+    secrets::{self, Secrets},
+    store::{self, Reach, Store},
+    warm::Warm,
+};
+
+const WARM_CONNECTIONS: usize = 20_000;
+const CONNECT: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(60);
+const IDLE_PER_HOST: usize = 64;
+
+/// A tenant's way to a backend. Its credential is open, and is in no `Debug`.
+pub struct Connection {
+    pub tenant_id: TenantId,
+    pub backend: &'static str,
+    /// Without a trailing slash.
+    pub url: Url,
+    pub settings: serde_json::Value,
+    credential: Credential,
+    pub(super) http: reqwest::Client,
+    pub(super) guard: Guard,
+    pub(super) breaker: Breaker,
+    pub(super) places: Arc<Semaphore>,
+    /// What a backend learned about itself and may ask again, e.g. which webhook triggers which workflow.
+    learned: DashMap<String, (tokio::time::Instant, Arc<dyn Any + Send + Sync>)>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("tenant_id", &self.tenant_id)
+            .field("backend", &self.backend)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// The credential, in the form of the backend that it was stored for.
+    pub fn credential<C: Send + Sync + 'static>(&self) -> Result<Arc<C>> {
+        Arc::clone(&self.credential)
+            .downcast()
+            .map_err(|_| Error::internal(format!("the credential of {} is of another backend", self.backend)))
+    }
+
+    /// Something that was learned less than `fresh` ago.
+    pub fn recall<T: Send + Sync + 'static>(&self, name: &str, fresh: Duration) -> Option<Arc<T>> {
+        let known = self.learned.get(name)?;
+        let (at, value) = known.value();
+        if at.elapsed() > fresh {
+            return None;
+        }
+        Arc::clone(value).downcast().ok()
+    }
+
+    pub fn learn<T: Send + Sync + 'static>(&self, name: &str, value: Arc<T>) {
+        const MOST: usize = 1000;
+        if self.learned.len() >= MOST {
+            self.learned.clear();
+        }
+        self.learned.insert(name.to_owned(), (tokio::time::Instant::now(), value));
+    }
+
+    pub fn unlearn(&self, name: &str) {
+        self.learned.remove(name);
+    }
+}
+
+/// The connections that are warm, and the HTTP clients that they share.
+#[derive(Debug)]
+pub struct Connections {
+    kinds: Vec<Kind>,
+    network: Network,
+    warm: Warm<(TenantId, &'static str), Arc<Connection>>,
+    clients: DashMap<Vec<IpNet>, reqwest::Client>,
+}
+
+impl Connections {
+    pub fn new(kinds: Vec<Kind>, network: Network) -> Self {
+        Self {
+            kinds,
+            network,
+            warm: Warm::new(WARM_CONNECTIONS),
+            clients: DashMap::new(),
+        }
+    }
+
+    pub fn kinds(&self) -> &[Kind] {
+        &self.kinds
+    }
+
+    /// # Errors
+    /// 404 when there is no such kind of backend.
+    pub fn kind(&self, name: &str) -> Result<&Kind> {
+        self.kinds.iter().find(|kind| kind.name == name).ok_or_else(|| {
+            let names: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
+            let quoted: String = name.chars().take(64).collect();
+            Error::not_found(format!("backend: '{quoted}' is no backend of this gateway; there are {}", names.join(", ")))
+        })
+    }
+
+    pub fn guard(&self, tenant: &KnownTenant) -> Guard {
+        Guard::new(&self.network.allow, &tenant.tenant.backend_allow, self.network.dns.clone())
+    }
+
+    /// The tenant's connection to a backend, if it has one.
+    pub async fn find(&self, store: &Store, secrets: &Secrets, tenant: &KnownTenant, backend: &'static str) -> Result<Option<Arc<Connection>>> {
+        let id = tenant.tenant.id;
+        self.warm
+            .get_or_load((id, backend), async {
+                let mut tx = store.read(Reach::Tenant(id)).await?;
+                let Some(row) = store::connections::find(&mut tx, id, backend).await? else {
+                    return Ok(None);
+                };
+                drop(tx);
+                let credential = secrets.open_sealed(&secrets::connection_place(id, backend, &row.id), &row.credential)?;
+                let guard = self.guard(tenant);
+                Ok(Some(Arc::new(Connection {
+                    tenant_id: id,
+                    backend,
+                    url: row.url.parse().map_err(|error| Error::internal(format!("stored URL: {error}")))?,
+                    settings: serde_json::from_str(&row.settings).map_err(Error::internal)?,
+                    credential: self.kind(backend)?.read_credential(&credential)?,
+                    http: self.client(&guard)?,
+                    guard,
+                    breaker: Breaker::default(),
+                    places: Arc::new(Semaphore::new(IN_FLIGHT_PER_CONNECTION)),
+                    learned: DashMap::new(),
+                })))
+            })
+            .await
+    }
+
+    pub fn forget(&self, tenant: TenantId, backend: &str) {
+        if let Ok(kind) = self.kind(backend) {
+            self.warm.forget(&(tenant, kind.name));
+        }
+    }
+
+    pub fn forget_tenant(&self, tenant: TenantId) {
+        self.warm.forget_where(|(id, _), _| *id == tenant);
+    }
+
+    pub fn forget_all(&self) {
+        self.warm.clear();
+    }
+
+    /// Tenants that may go to the same places share a client and its pool of connections; others must not.
+    fn client(&self, guard: &Guard) -> Result<reqwest::Client> {
+        if let Some(client) = self.clients.get(guard.key()) {
+            return Ok(client.clone());
+        }
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("smartermcp/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(guard.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .build()
+            .map_err(Error::internal)?;
+        self.clients.insert(guard.key().to_vec(), client.clone());
+        Ok(client)
+    }
+}

@@ -1,0 +1,141 @@
+//! The services that we speak to: one folder each, and what they share.
+//!
+//! Adding a backend touches its folder and two lines here.
+
+pub mod account;
+mod breaker;
+pub mod client;
+mod connection;
+mod guard;
+pub mod n8n;
+mod session;
+
+use std::{any::Any, pin::Pin, sync::Arc};
+
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+pub use self::{
+    connection::{Connection, Connections},
+    guard::{Guard, Refused},
+    session::{Note, Notifier, Session},
+};
+use crate::{
+    error::{Error, Result},
+    tool::{Catalogue, Definition},
+};
+
+/// What a tenant has used of its plan, as `usage_get` answers it.
+pub fn account_usage(tenant: &crate::auth::KnownTenant, now: i64) -> Value {
+    serde_json::to_value(account::Usage::of(tenant, now)).unwrap_or_default()
+}
+
+/// Every tool of the gateway.
+pub fn tools() -> Vec<Definition> {
+    [account::tools(), n8n::tools()].into_iter().flatten().collect()
+}
+
+/// Every kind of backend that a tenant can connect.
+pub fn kinds() -> Vec<Kind> {
+    vec![kind::<n8n::N8n>()]
+}
+
+/// The gateway's own catalogue.
+pub fn catalogue() -> Catalogue {
+    Catalogue::new(tools())
+}
+
+/// What a tool talks to, opened for one tenant's call.
+pub trait Backend: Sized + Send + Sync + 'static {
+    /// The kind of connection that it needs; `None` when it needs none.
+    const KIND: Option<&'static str>;
+
+    fn open(session: Session) -> impl Future<Output = Result<Self>> + Send;
+}
+
+/// Nothing at all: for tools that only compute.
+impl Backend for () {
+    const KIND: Option<&'static str> = None;
+
+    async fn open(_: Session) -> Result<Self> {
+        Ok(())
+    }
+}
+
+/// A backend that a tenant connects, with a credential of its own form.
+pub trait Connected: Backend {
+    const NAME: &'static str;
+    type Credential: DeserializeOwned + JsonSchema + Send + Sync;
+
+    /// Asks the backend whether address and credential work, without changing anything.
+    fn test(&self) -> impl Future<Output = Result<Tested>> + Send;
+}
+
+/// What a test of a connection found. A test that fails says in its error which part is wrong.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Tested {
+    /// Always true: a failed test is an error that names what is wrong.
+    pub ok: bool,
+    /// The backend's version, where it tells.
+    pub version: Option<String>,
+    /// What was found, in a sentence.
+    pub detail: String,
+}
+
+type Testing = Pin<Box<dyn Future<Output = Result<Tested>> + Send>>;
+pub(crate) type Credential = Arc<dyn Any + Send + Sync>;
+
+/// A kind of backend, with the type of its credential erased.
+pub struct Kind {
+    pub name: &'static str,
+    pub credential_schema: Value,
+    read: fn(&[u8]) -> Result<Credential>,
+    test: fn(Session) -> Testing,
+}
+
+impl Kind {
+    /// Reads a credential in this kind's form.
+    ///
+    /// # Errors
+    /// Names the field; never quotes a value.
+    pub fn read_credential(&self, json: &[u8]) -> Result<Credential> {
+        (self.read)(json)
+    }
+
+    pub async fn test(&self, session: Session) -> Result<Tested> {
+        (self.test)(session).await
+    }
+}
+
+impl std::fmt::Debug for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kind").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn kind<B: Connected>() -> Kind {
+    Kind {
+        name: B::NAME,
+        credential_schema: crate::tool::schema_of::<B::Credential>(),
+        read: |json| {
+            let credential: B::Credential = serde_json::from_slice(json).map_err(|error| {
+                // serde quotes the wrong value in some messages, and that value may be the secret: only its place is told.
+                let unknown = error.to_string();
+                let field = unknown.split('`').nth(1).filter(|_| unknown.starts_with("missing field") || unknown.starts_with("unknown field"));
+                match field {
+                    Some(field) if unknown.starts_with("missing") => Error::invalid(format!("credential.{field}: is missing")),
+                    Some(field) => Error::invalid(format!("credential.{field}: is no field of {} credentials", B::NAME)),
+                    None => Error::invalid(format!("credential: is not in the form that {} takes; GET /api/v1/connections shows it", B::NAME)),
+                }
+            })?;
+            Ok(Arc::new(credential))
+        },
+        test: |session| {
+            Box::pin(async move {
+                let backend = B::open(session).await?;
+                backend.test().await
+            })
+        },
+    }
+}

@@ -1,0 +1,438 @@
+//! The command line: serve, demo, and what the operator does at the console of the machine.
+//!
+//! Console commands call the same tools as the doors do, through dispatch, as the operator: whoever can read the database and
+//! its key is the operator.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    auth::Caller,
+    backends::{self, Notifier, account::tokens::issue_operators},
+    clock::Clock,
+    config::{Config, Settings},
+    demo,
+    dispatch::{self, Call, Door, Input},
+    error::{Error, Result},
+    http::openapi_document,
+    id,
+    secrets::{self, rotate_key},
+    serve::{self, Server},
+    state::State,
+    store::{self, Reach, Store, changes},
+    telemetry,
+    tool::Rendered,
+};
+
+/// The multi-tenant MCP gateway of SmarterOS.
+#[derive(Parser)]
+#[command(name = "smartermcp", version, about, max_term_width = 100)]
+struct Cli {
+    /// A TOML file with settings, under the same names as the environment's, which wins.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the gateway. Settings: SMARTERMCP_LISTEN, SMARTERMCP_DATA_DIR, SMARTERMCP_PUBLIC_URL and others; see docs/operating.md.
+    Serve,
+    /// Try the gateway: a tenant, a token and a sandbox n8n inside this process; nothing is kept.
+    Demo {
+        /// Where to listen; 127.0.0.1:8080 or a free port unless said.
+        #[arg(long, env = "SMARTERMCP_LISTEN")]
+        listen: Option<SocketAddr>,
+    },
+    /// Bring the database's schema up to date. `serve` does it too.
+    Migrate,
+    /// Write the OpenAPI document to standard output.
+    Openapi,
+    /// Issue, list, revoke and rotate tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Create, list, suspend, resume and delete tenants.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Set, test, list and remove a tenant's connections to its backends.
+    #[command(subcommand)]
+    Connection(ConnectionCommand),
+    /// Switch tools, backends or tenants off and on.
+    #[command(subcommand)]
+    Switch(SwitchCommand),
+    /// Manage the master key.
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Issue a token. It is printed once.
+    Create(CreateToken),
+    /// List tokens, without the tokens themselves.
+    List {
+        /// Only of this tenant, by id or slug.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Revoke a token.
+    Revoke {
+        /// The token's id.
+        id: String,
+    },
+    /// Replace a token by a new one; the old one lives on for the overlap.
+    Rotate {
+        /// The token's id.
+        id: String,
+        /// For how many seconds the old token still works; 3600 unless said.
+        #[arg(long)]
+        overlap_secs: Option<u32>,
+    },
+}
+
+#[derive(Args)]
+struct CreateToken {
+    /// What the token is for.
+    #[arg(long, default_value = "console")]
+    name: String,
+    /// Scopes, separated by commas, e.g. read:workflows,write:workflows.
+    #[arg(long, value_delimiter = ',', required_unless_present = "operator")]
+    scopes: Vec<String>,
+    /// The tenant, by id or slug; `default` unless said.
+    #[arg(long)]
+    tenant: Option<String>,
+    /// When it ends, as RFC 3339; in 365 days unless said.
+    #[arg(long)]
+    expires_at: Option<String>,
+    /// codex, gemini or copilot.
+    #[arg(long)]
+    agent: Option<String>,
+    /// A token of the operator, in place of one that was lost. Those issued before are revoked.
+    #[arg(long, conflicts_with_all = ["scopes", "tenant", "agent", "expires_at"])]
+    operator: bool,
+}
+
+#[derive(Subcommand)]
+enum TenantCommand {
+    /// Create a tenant.
+    Create {
+        #[arg(long)]
+        name: String,
+        #[arg(long)]
+        slug: String,
+        /// demo, starter, business or enterprise.
+        #[arg(long)]
+        plan: Option<String>,
+        #[arg(long)]
+        region: Option<String>,
+        #[arg(long)]
+        rut: Option<String>,
+        #[arg(long)]
+        time_zone: Option<String>,
+        /// Private networks where its backends may live, separated by commas.
+        #[arg(long, value_delimiter = ',')]
+        backend_allow: Vec<String>,
+    },
+    /// List tenants.
+    List,
+    /// Refuse every token of a tenant.
+    Suspend {
+        /// The tenant, by id or slug.
+        tenant: String,
+    },
+    /// Let a suspended tenant in again.
+    Resume {
+        /// The tenant, by id or slug.
+        tenant: String,
+    },
+    /// Delete a tenant, for good.
+    Delete {
+        /// The tenant, by id or slug.
+        tenant: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConnectionCommand {
+    /// Connect a tenant to a backend.
+    Set {
+        #[arg(long)]
+        tenant: String,
+        #[arg(long)]
+        backend: String,
+        #[arg(long)]
+        url: String,
+        /// A file with the credential as JSON, or `-` for standard input: an argument would be seen in the list of processes.
+        #[arg(long, value_name = "FILE")]
+        credential: String,
+    },
+    /// Ask a connected backend whether address and credential work.
+    Test {
+        #[arg(long)]
+        tenant: String,
+        #[arg(long)]
+        backend: String,
+    },
+    /// List a tenant's connections.
+    List {
+        #[arg(long)]
+        tenant: String,
+    },
+    /// Remove a connection.
+    Remove {
+        #[arg(long)]
+        tenant: String,
+        #[arg(long)]
+        backend: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum SwitchCommand {
+    /// Switch off a tool, a backend, a tenant, or what several of them name together.
+    Off {
+        #[arg(long)]
+        tenant: Option<String>,
+        #[arg(long)]
+        backend: Option<String>,
+        #[arg(long)]
+        tool: Option<String>,
+        /// What callers are told.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Switch something on again.
+    On {
+        /// The switch's id.
+        id: String,
+    },
+    /// List what is switched off.
+    List,
+}
+
+#[derive(Subcommand)]
+enum SecretsCommand {
+    /// Seal everything anew under a fresh master key.
+    RotateKey,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let _logs = telemetry::init_logs();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("The runtime cannot start: {error}")),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&explained(&error)),
+    }
+}
+
+async fn run(cli: Cli) -> Result<()> {
+    if let Command::Openapi = cli.command {
+        return say(&openapi_document(&backends::catalogue(), "https://mcp.smarterbot.cl"));
+    }
+    if let Command::Demo { listen } = cli.command {
+        return demo::run(listen).await;
+    }
+    let settings = Settings::read(cli.config.as_deref()).map_err(|problem| Error::invalid(problem.to_string()))?;
+    let config = Config::load(&settings).map_err(|problem| Error::invalid(problem.to_string()))?;
+    match cli.command {
+        Command::Serve => return serve(config).await,
+        Command::Secrets(SecretsCommand::RotateKey) => return rotate(config).await,
+        _ => {}
+    }
+    serve::install_crypto();
+    serve::make_folder(&config.data_dir)?;
+    let listen = config.listen;
+    let state = State::open(config, backends::catalogue(), Clock::default(), listen).await?;
+    let done = at_console(&state, cli.command).await;
+    state.close().await;
+    done
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let server = Server::start(config, backends::catalogue(), Clock::default()).await?;
+    if let Some(token) = &server.new_operator_token {
+        say(&format!(
+            "The operator's token, shown this once (set SMARTERMCP_ADMIN_TOKEN to choose your own):\n{}\n",
+            token.as_str()
+        ))?;
+    }
+    serve::asked_to_stop().await;
+    server.stop().await;
+    Ok(())
+}
+
+async fn rotate(config: Config) -> Result<()> {
+    let store = Store::open(&config.data_dir).await?;
+    let rotated = rotate_key(&config.master_key, &store).await;
+    store.close().await;
+    let secrets::Rotated { connections, outcomes, key } = rotated?;
+    say(&format!("{connections} credentials and {outcomes} kept outcomes are sealed under a new master key.\n"))?;
+    match key {
+        None => say("A gateway that runs takes the new key by itself. Back the key file up.\n"),
+        Some(key) => say(&format!(
+            "The new key, shown this once. Start every gateway again with it:\nSMARTERMCP_MASTER_KEY={}\n",
+            key.as_str()
+        )),
+    }
+}
+
+async fn at_console(state: &Arc<State>, command: Command) -> Result<()> {
+    serve::first_start_tenant(state).await?;
+    let (tool, input) = match command {
+        Command::Migrate => return say("The database's schema is up to date.\n"),
+        Command::Token(TokenCommand::Create(create)) if create.operator => return replace_operators(state).await,
+        Command::Token(command) => token(command),
+        Command::Tenant(command) => tenant(command),
+        Command::Connection(command) => connection(command)?,
+        Command::Switch(command) => switch(command),
+        Command::Serve | Command::Demo { .. } | Command::Openapi | Command::Secrets(_) => {
+            return Err(Error::internal("a command of its own reached the console"));
+        }
+    };
+    let answer = console(state, Caller::console(None), tool, input).await?;
+    say(&format!("{answer:#}\n"))
+}
+
+fn token(command: TokenCommand) -> (&'static str, Value) {
+    match command {
+        TokenCommand::Create(create) => (
+            "tokens_create",
+            given(json!({
+                "name": create.name, "scopes": create.scopes, "tenant_id": create.tenant, "expires_at": create.expires_at, "agent": create.agent,
+            })),
+        ),
+        TokenCommand::List { tenant } => ("tokens_list", given(json!({ "tenant_id": tenant, "limit": 200 }))),
+        TokenCommand::Revoke { id } => ("tokens_revoke", json!({ "id": id })),
+        TokenCommand::Rotate { id, overlap_secs } => ("tokens_rotate", given(json!({ "id": id, "overlap_secs": overlap_secs }))),
+    }
+}
+
+fn tenant(command: TenantCommand) -> (&'static str, Value) {
+    match command {
+        TenantCommand::Create { name, slug, plan, region, rut, time_zone, backend_allow } => (
+            "tenants_create",
+            given(json!({
+                "name": name, "slug": slug, "plan": plan, "region": region, "rut": rut, "time_zone": time_zone, "backend_allow": backend_allow,
+            })),
+        ),
+        TenantCommand::List => ("tenants_list", json!({ "limit": 200 })),
+        TenantCommand::Suspend { tenant } => ("tenants_update", json!({ "id": tenant, "status": "suspended" })),
+        TenantCommand::Resume { tenant } => ("tenants_update", json!({ "id": tenant, "status": "active" })),
+        TenantCommand::Delete { tenant } => ("tenants_delete", json!({ "id": tenant })),
+    }
+}
+
+fn connection(command: ConnectionCommand) -> Result<(&'static str, Value)> {
+    Ok(match command {
+        ConnectionCommand::Set { tenant, backend, url, credential } => {
+            let credential: Value = serde_json::from_str(&read(&credential)?).map_err(|_| Error::invalid("--credential: is no JSON"))?;
+            (
+                "connections_set",
+                json!({ "tenant_id": tenant, "backend": backend, "url": url, "credential": credential }),
+            )
+        }
+        ConnectionCommand::Test { tenant, backend } => ("connections_test", json!({ "tenant_id": tenant, "backend": backend })),
+        ConnectionCommand::List { tenant } => ("connections_list", json!({ "tenant_id": tenant })),
+        ConnectionCommand::Remove { tenant, backend } => ("connections_remove", json!({ "tenant_id": tenant, "backend": backend })),
+    })
+}
+
+fn switch(command: SwitchCommand) -> (&'static str, Value) {
+    match command {
+        SwitchCommand::Off { tenant, backend, tool, reason } => (
+            "switches_create",
+            given(json!({ "tenant_id": tenant, "backend": backend, "tool": tool, "reason": reason })),
+        ),
+        SwitchCommand::On { id } => ("switches_remove", json!({ "id": id })),
+        SwitchCommand::List => ("switches_list", json!({})),
+    }
+}
+
+/// Calls a tool as the operator at the console.
+///
+/// # Errors
+/// As the tool fails.
+pub async fn console(state: &Arc<State>, caller: Caller, tool: &str, input: Value) -> Result<Value> {
+    let call = Call {
+        caller,
+        tool: tool.to_owned(),
+        input: Input::Json(input.to_string().into()),
+        key: Ok(None),
+        door: Door::Console,
+        trace: None,
+        request_id: id::ordered().to_string().into(),
+        notifier: Notifier::default(),
+    };
+    match dispatch::call(state, call).await.outcome? {
+        Rendered::Object(object) => serde_json::from_str(object.get()).map_err(Error::internal),
+        Rendered::Content(content) => Ok(Value::Array(content.blocks)),
+    }
+}
+
+/// Issues a token of the operator and revokes those that were stored before.
+async fn replace_operators(state: &State) -> Result<()> {
+    let now = state.clock.millis();
+    let mut tx = state.store.write(Reach::Operator).await?;
+    let revoked = store::tokens::revoke_operators(&mut tx, now).await?;
+    for id in &revoked {
+        changes::record(&mut tx, changes::Kind::Token, &id.to_string(), now).await?;
+    }
+    let token = issue_operators(&mut tx, now, "console").await?;
+    tx.commit().await?;
+    say(&format!("{}\n", token.as_str()))?;
+    if state.config.admin_token.is_some() {
+        return say("SMARTERMCP_ADMIN_TOKEN is set too, and goes on working: change it if it was lost.\n");
+    }
+    Ok(())
+}
+
+/// Leaves out what was not given.
+fn given(input: Value) -> Value {
+    match input {
+        Value::Object(object) => Value::Object(object.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>()),
+        other => other,
+    }
+}
+
+fn read(file: &str) -> Result<zeroize::Zeroizing<String>> {
+    let mut text = zeroize::Zeroizing::new(String::new());
+    let done = match file {
+        "-" => std::io::stdin().read_to_string(&mut text),
+        path => std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text)),
+    };
+    done.map_err(|error| Error::invalid(format!("--credential: '{file}' cannot be read ({error})")))?;
+    Ok(text)
+}
+
+fn say(text: &str) -> Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::internal)
+}
+
+/// Both halves of an error: at the console, the operator reads it.
+fn explained(error: &Error) -> String {
+    match error.source() {
+        Some(_) => format!("{} ({})", error.message(), error.cause()),
+        None => error.message().to_owned(),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    // A closed terminal is no reason for another failure.
+    let _ = writeln!(std::io::stderr(), "smartermcp: {message}");
+    ExitCode::FAILURE
+}

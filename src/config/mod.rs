@@ -1,0 +1,147 @@
+//! What an operator may set: one name for each setting, in the environment or in a TOML file, checked once at start.
+//!
+//! The environment wins over the file, the file over the defaults. A wrong value refuses the start with a sentence that names
+//! the variable, what is wrong with it and what would be right.
+
+mod master_key;
+mod network;
+mod source;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use url::Url;
+
+pub use self::{
+    master_key::{KEY_BYTES, MasterKeySource, decode as decode_key, encode as hex},
+    network::{Dns, Network, Origins, loopback},
+    source::{Problem, Settings},
+};
+
+/// Everything that was set, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `SMARTERMCP_LISTEN`: where the one port is opened.
+    pub listen: SocketAddr,
+    /// `SMARTERMCP_DATA_DIR`: the SQLite file and `master.key`.
+    pub data_dir: PathBuf,
+    /// `SMARTERMCP_PUBLIC_URL`: what clients connect to; without it, the address that was listened on.
+    pub public_url: Option<Url>,
+    /// `SMARTERMCP_ADMIN_TOKEN`: the operator's token; without it one is made at the first start.
+    pub admin_token: Option<Secret>,
+    /// `SMARTERMCP_MASTER_KEY`, or `master.key` in the data directory.
+    pub master_key: MasterKeySource,
+    /// `SMARTERMCP_BACKEND_ALLOW` and how names are resolved.
+    pub network: Network,
+    /// `SMARTERMCP_ALLOWED_ORIGINS`, beside the public URL's own and loopback ones.
+    pub origins: Origins,
+    /// `SMARTERMCP_TRUSTED_PROXIES`: the networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// `[services]` of the file: the platform's own services, by kind, probed for `/health`.
+    pub services: Vec<(String, Url)>,
+    /// `SMARTERMCP_AUDIT_DAYS`: how long audit entries are kept.
+    pub audit_days: u32,
+    /// `SMARTERMCP_SHUTDOWN_SECS`: how long calls in flight may go on after a stop was asked for.
+    pub shutdown: Duration,
+}
+
+/// A secret setting: it does not print.
+#[derive(Clone)]
+pub struct Secret(zeroize::Zeroizing<String>);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(zeroize::Zeroizing::new(text.into()))
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// The shortest operator's token that is taken.
+pub const ADMIN_TOKEN_MIN: usize = 32;
+const DEFAULT_AUDIT_DAYS: u32 = 365;
+const DEFAULT_SHUTDOWN_SECS: u64 = 30;
+
+impl Config {
+    /// The defaults over a data directory: what a test or the demo starts from.
+    pub fn embedded(data_dir: impl Into<PathBuf>) -> Self {
+        let data_dir = data_dir.into();
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            master_key: MasterKeySource::File(data_dir.join("master.key")),
+            data_dir,
+            public_url: None,
+            admin_token: None,
+            network: Network::default(),
+            origins: Origins::default(),
+            trusted_proxies: Vec::new(),
+            services: Vec::new(),
+            audit_days: DEFAULT_AUDIT_DAYS,
+            shutdown: Duration::from_secs(DEFAULT_SHUTDOWN_SECS),
+        }
+    }
+
+    /// Reads and checks every setting.
+    ///
+    /// # Errors
+    /// The first [`Problem`]: which setting, what is wrong, what would be right.
+    pub fn load(settings: &Settings) -> Result<Self, Problem> {
+        settings.refuse_unknown()?;
+        let data_dir = settings
+            .text("SMARTERMCP_DATA_DIR")
+            .map_or_else(|| PathBuf::from("./data"), PathBuf::from);
+        let mut config = Self::embedded(data_dir);
+        if let Some(listen) = settings.parsed("SMARTERMCP_LISTEN", "an address and port such as 127.0.0.1:8080")? {
+            config.listen = listen;
+        }
+        config.public_url = settings.url("SMARTERMCP_PUBLIC_URL", "the URL that clients connect to, e.g. https://mcp.smarterbot.cl")?;
+        if let Some(token) = settings.text("SMARTERMCP_ADMIN_TOKEN") {
+            if token.len() < ADMIN_TOKEN_MIN || token.len() > 512 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(Problem::new(
+                    "SMARTERMCP_ADMIN_TOKEN",
+                    format!("is {} characters long or holds blanks", token.len()),
+                    "a secret of 32 to 512 visible ASCII characters, e.g. from `openssl rand -hex 32`",
+                ));
+            }
+            config.admin_token = Some(Secret::new(token));
+        }
+        if let Some(key) = settings.text("SMARTERMCP_MASTER_KEY") {
+            config.master_key = MasterKeySource::hex(key)?;
+        }
+        config.network.allow = settings.networks("SMARTERMCP_BACKEND_ALLOW")?;
+        config.trusted_proxies = settings.networks("SMARTERMCP_TRUSTED_PROXIES")?;
+        config.origins = Origins::parse(settings.list("SMARTERMCP_ALLOWED_ORIGINS"))?;
+        if let Some(days) = settings.parsed("SMARTERMCP_AUDIT_DAYS", "a number of days, e.g. 365")? {
+            config.audit_days = days;
+        }
+        if let Some(seconds) = settings.parsed("SMARTERMCP_SHUTDOWN_SECS", "a number of seconds, e.g. 30")? {
+            config.shutdown = Duration::from_secs(seconds);
+        }
+        config.services = settings.services()?;
+        for later in ["DATABASE_URL", "REDIS_URL", "VAULT_ADDR", "KAFKA_BROKERS", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+            if settings.text(later).is_some() {
+                return Err(Problem::new(
+                    later,
+                    "is set, and this version has only the embedded form of that part".to_owned(),
+                    "leave it unset, so that nobody takes the embedded state for the outside one",
+                ));
+            }
+        }
+        Ok(config)
+    }
+
+    /// The URL that clients are told, without a trailing slash.
+    pub fn base_url(&self, bound: SocketAddr) -> String {
+        match &self.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("http://{bound}"),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The demo: the gateway with a tenant, a token and a small n8n inside this process, and the lines to paste.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use zeroize::Zeroizing;
+
+use crate::{
+    auth::{Caller, Scope, token},
+    backends::{self, n8n::sandbox::Sandbox},
+    clock::Clock,
+    cli::console,
+    config::{Config, Secret},
+    error::{Error, Result},
+    serve::{self, Server},
+};
+
+const TENANT: &str = "panaderia-luna";
+
+/// Runs the demo until it is asked to stop, and leaves nothing behind.
+pub async fn run(listen: Option<SocketAddr>) -> Result<()> {
+    let folder = Folder::new()?;
+    let mut config = Config::embedded(&folder.0);
+    config.listen = free(listen, config.listen).await;
+    config.network.allow = vec!["127.0.0.1/32".parse().map_err(Error::internal)?];
+    let operator_token = token::generate();
+    config.admin_token = Some(Secret::new(operator_token.as_str()));
+
+    let sandbox_key = token::generate();
+    let sandbox = Sandbox::new(&sandbox_key).with_mcp_token("sandbox-mcp-token");
+    sandbox.demo_workflows();
+    let n8n = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::internal)?;
+    let n8n_address = n8n.local_addr().map_err(Error::internal)?;
+    let playing = tokio::spawn(async move { axum::serve(n8n, sandbox.router()).await });
+
+    let server = Server::start(config, backends::catalogue(), Clock::default()).await?;
+    let business: Vec<_> = Scope::ALL.into_iter().filter(|scope| *scope != Scope::AdminTenants).map(Scope::name).collect();
+    let call = async |tool: &str, input: Value| console(&server.state, Caller::console(None), tool, input).await;
+    call("tenants_create", json!({ "name": "Panadería Luna", "slug": TENANT })).await?;
+    call(
+        "connections_set",
+        json!({
+            "tenant_id": TENANT, "backend": "n8n", "url": format!("http://{n8n_address}"),
+            "credential": { "api_key": &*sandbox_key, "mcp_token": "sandbox-mcp-token" },
+        }),
+    )
+    .await?;
+    let issued = call("tokens_create", json!({ "tenant_id": TENANT, "name": "demo", "scopes": business })).await?;
+    let token = Zeroizing::new(issued["api_token"].as_str().unwrap_or_default().to_owned());
+
+    let base = format!("http://{}", server.address);
+    say(&lines(&base, &token, &operator_token));
+    serve::asked_to_stop().await;
+    say("Stopping; nothing of the demo is kept.\n");
+    server.stop().await;
+    playing.abort();
+    Ok(())
+}
+
+/// The address that was asked for, else the usual one, else a free one: a demo should not fail over a port.
+async fn free(asked: Option<SocketAddr>, usual: SocketAddr) -> SocketAddr {
+    match asked {
+        Some(address) => address,
+        None if TcpListener::bind(usual).await.is_ok() => usual,
+        None => SocketAddr::from(([127, 0, 0, 1], 0)),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the demo speaks to whoever started it")]
+fn say(text: &str) {
+    use std::io::Write as _;
+    print!("{text}");
+    // A closed terminal is no reason to fail.
+    let _ = std::io::stdout().flush();
+}
+
+fn lines(base: &str, token: &str, operator: &str) -> String {
+    let claude = json!({
+        "mcpServers": { "smartermcp": {
+            "command": "npx",
+            "args": ["-y", "mcp-remote@0.15.1", format!("{base}/mcp"), "--transport", "http-only", "--header", "Authorization:${AUTH_HEADER}"],
+            "env": { "AUTH_HEADER": format!("Bearer {token}") },
+        } },
+    });
+    let cline = json!({
+        "mcpServers": { "smartermcp": {
+            "type": "streamableHttp",
+            "url": format!("{base}/mcp"),
+            "headers": { "Authorization": format!("Bearer {token}") },
+        } },
+    });
+    format!(
+        r#"
+SmarterMCP demo: {base}
+  The tenant '{TENANT}' is connected to a sandbox n8n that runs inside this process (played, not a real n8n).
+  Token of the tenant:   {token}
+  Token of the operator: {operator}
+
+curl (REST): list workflows, trigger one, ask how it went
+  curl {base}/api/v1/workflows -H "Authorization: Bearer {token}"
+  curl -X POST {base}/api/v1/workflows/wf_backup_db/trigger -H "Authorization: Bearer {token}" -d '{{"input_data":{{"database":"smarteros"}}}}'
+  curl {base}/api/v1/workflows/executions/1 -H "Authorization: Bearer {token}"
+
+curl (MCP)
+  curl {base}/mcp -H "Authorization: Bearer {token}" -H "Content-Type: application/json" -d '{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"workflows_list","arguments":{{"active":true}}}}}}'
+
+Claude Desktop: claude_desktop_config.json
+{claude:#}
+
+Cline: MCP settings
+{cline:#}
+
+MCP Inspector
+  npx -y @modelcontextprotocol/inspector@2.12.0 --cli --server-url {base}/mcp --transport http --header "Authorization: Bearer {token}" --method tools/list
+
+In a browser: {base}/ (how to connect), {base}/docs (the REST interface), {base}/health
+Stop with Ctrl-C.
+
+"#
+    )
+}
+
+/// A folder of its own, gone when the demo ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("smartermcp-demo-{}", crate::id::ordered()));
+        serve::make_folder(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, "the demo's folder could not be removed");
+        }
+    }
+}

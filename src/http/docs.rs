@@ -1,0 +1,78 @@
+//! What people read: the page at `/`, the OpenAPI document, and its browser at `/docs`, which loads nothing from elsewhere.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, Request, State as Shared},
+    response::{Html, IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+
+use super::{
+    mcp::{self, Listed, listed},
+    openapi,
+};
+use crate::{state::State, tool::Catalogue};
+
+/// What is rendered once, at start.
+#[derive(Debug)]
+pub struct Pages {
+    pub tools: Listed,
+    openapi: Bytes,
+    root: String,
+    docs: String,
+}
+
+const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=3600");
+const OPENAPI: &str = "/openapi.json";
+
+impl Pages {
+    pub fn render(catalogue: &Catalogue, base_url: &str) -> Self {
+        Self {
+            tools: listed(catalogue),
+            openapi: openapi::document(catalogue, base_url).into(),
+            root: include_str!("connect.html").replace("{base_url}", base_url),
+            docs: swagger_file("index.html")
+                .map(|(_, bytes)| String::from_utf8_lossy(&bytes).replace("\"./", "\"/docs/"))
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// `GET /`: for a browser, how to connect; for anybody else, what MCP has for a GET.
+pub async fn root(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    let asks_html = request.headers().get_all(header::ACCEPT).iter().any(|value| value.to_str().is_ok_and(|text| text.contains("text/html")));
+    if !asks_html {
+        return mcp::not_allowed();
+    }
+    let mut response = Html(state.pages.root.clone()).into_response();
+    let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
+}
+
+pub async fn openapi(Shared(state): Shared<Arc<State>>) -> Response {
+    let mut response = super::json(StatusCode::OK, state.pages.openapi.clone());
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+pub async fn docs_root(Shared(state): Shared<Arc<State>>) -> Response {
+    Html(state.pages.docs.clone()).into_response()
+}
+
+pub async fn docs_file(Path(file): Path<String>) -> Response {
+    match swagger_file(&file) {
+        Some((kind, bytes)) => ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, CACHE)], bytes).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// A file of Swagger UI, from the binary.
+fn swagger_file(path: &str) -> Option<(HeaderValue, Bytes)> {
+    let config = Arc::new(utoipa_swagger_ui::Config::from(OPENAPI));
+    let file = utoipa_swagger_ui::serve(path, config).ok()??;
+    let kind = HeaderValue::from_str(&file.content_type).ok()?;
+    Some((kind, Bytes::from(file.bytes.into_owned())))
+}

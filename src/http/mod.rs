@@ -1,0 +1,176 @@
+//! The edge: bytes in, bytes out. Every route, and the whole stack around them in the order in which it runs.
+
+mod address;
+mod body;
+mod docs;
+mod health;
+mod listing;
+pub mod mcp;
+mod openapi;
+mod problem;
+mod rest;
+pub mod serve;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State as Shared},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::{any, get, post},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+};
+
+pub use self::{address::Peer, docs::Pages, openapi::document as openapi_document};
+use crate::{
+    error::{Error, Kind},
+    id,
+    state::State,
+};
+
+/// The id of a request: in its answer, its audit entry and every line of the log about it.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub Arc<str>);
+
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// All routes, with all that runs around them.
+pub fn router(state: &Arc<State>) -> Router {
+    // Behind tokens.
+    let api = Router::new()
+        .route("/mcp", any(mcp::serve))
+        .route("/", post(mcp::serve).get(docs::root).fallback(mcp::serve))
+        .merge(rest::routes(&state.catalogue))
+        .layer(middleware::from_fn_with_state(Arc::clone(state), check_origin))
+        .layer(cors(state));
+    // Open to everybody.
+    let open = Router::new()
+        .route("/health", get(health::health))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/health/services", get(health::services))
+        .route("/health/database", get(health::database))
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(docs::openapi))
+        .route("/docs", get(docs::docs_root))
+        .route("/docs/{*file}", get(docs::docs_file));
+    Router::new()
+        .merge(api)
+        .merge(open)
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .with_state(Arc::clone(state))
+        // Read from below: an id, then headers on every answer, then a net for panics of our own.
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::map_response(harden))
+        .layer(middleware::from_fn(identify))
+}
+
+/// Gives each request an id and each answer that id.
+async fn identify(mut request: Request, next: Next) -> Response {
+    let id: Arc<str> = id::ordered().to_string().into();
+    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let mut response = next.run(request).await;
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    response
+}
+
+/// No answer is sniffed, framed or stored by anybody between, unless its handler said otherwise.
+async fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Refuses browsers of other sites, and names that were bent to lead here (DNS rebinding): the specification's MUST for
+/// Streamable HTTP, on both doors.
+async fn check_origin(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if let Some(origin) = headers.get(header::ORIGIN)
+        && !origin.to_str().is_ok_and(|origin| admits_origin(&state, origin))
+    {
+        return refuse_browser(&request, "The Origin of this request is not allowed here; the operator can allow it by SMARTERMCP_ALLOWED_ORIGINS");
+    }
+    if !address::admits_host(&state, request.uri(), headers) {
+        return refuse_browser(&request, "The Host of this request is not this gateway's; its operator sets it by SMARTERMCP_PUBLIC_URL");
+    }
+    next.run(request).await
+}
+
+fn refuse_browser(request: &Request, message: &'static str) -> Response {
+    let error = Error::new(Kind::Forbidden, message).coded("origin_not_allowed");
+    problem::for_path(request.uri().path(), &error, request_id(request.extensions()))
+}
+
+fn admits_origin(state: &State, origin: &str) -> bool {
+    state.config.origins.admits(origin, state.config.public_url.as_ref())
+}
+
+/// Browsers of allowed origins may call (protocol.md §7, 3): the inspector's page is one.
+fn cors(state: &Arc<State>) -> CorsLayer {
+    let state = Arc::clone(state);
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| origin.to_str().is_ok_and(|origin| admits_origin(&state, origin))))
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS])
+        .allow_headers(tower_http::cors::AllowHeaders::mirror_request())
+        .expose_headers([
+            header::WWW_AUTHENTICATE,
+            header::RETRY_AFTER,
+            X_REQUEST_ID,
+            crate::limits::RATE_LIMIT,
+            crate::limits::RATE_LIMIT_POLICY,
+            HeaderName::from_static("mcp-session-id"),
+            HeaderName::from_static("idempotent-replayed"),
+        ])
+}
+
+async fn no_route(request: Request) -> Response {
+    let error = Error::not_found("There is nothing at this path; /docs shows what there is").coded("no_route");
+    problem::response(&error, request_id(request.extensions()))
+}
+
+async fn no_method(request: Request) -> Response {
+    let error = Error::new(Kind::MethodNotAllowed, "This path does not take that method; /docs shows which");
+    problem::response(&error, request_id(request.extensions()))
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    let error = Error::internal(format!("a handler panicked: {}", what.unwrap_or_default()));
+    error.log("unknown");
+    problem::response(&error, None)
+}
+
+fn request_id(extensions: &http::Extensions) -> Option<&Arc<str>> {
+    extensions.get::<RequestId>().map(|RequestId(id)| id)
+}
+
+/// Whether an answer may go as this media type, by `Accept`; a client that says nothing takes anything.
+fn accepts(headers: &HeaderMap, kind: &str) -> bool {
+    let mut values = headers.get_all(header::ACCEPT).iter().peekable();
+    if values.peek().is_none() {
+        return true;
+    }
+    let family = kind.split('/').next().unwrap_or_default();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter(|entry| !entry.split(';').skip(1).any(|parameter| matches!(parameter.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")))
+        .map(|entry| entry.split(';').next().unwrap_or_default().trim())
+        .any(|entry| entry == "*/*" || entry.eq_ignore_ascii_case(kind) || entry.strip_suffix("/*").is_some_and(|prefix| prefix.eq_ignore_ascii_case(family)))
+}
+
+/// JSON with its status.
+fn json(status: http::StatusCode, body: impl Into<axum::body::Body>) -> Response {
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body.into()).into_response()
+}

@@ -1,0 +1,66 @@
+//! Problems: how an error looks in REST (RFC 9457), and the headers that go with one on both doors.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderValue, header};
+use serde::Serialize;
+
+use crate::error::{Error, Kind};
+
+/// RFC 9457 §3, with members of our own beside the standard ones.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+pub fn response(error: &Error, request_id: Option<&Arc<str>>) -> Response {
+    let status = error.kind().status();
+    let problem = Problem {
+        r#type: format!("urn:smartermcp:problem:{}", error.code()),
+        title: error.kind().title(),
+        status: status.as_u16(),
+        detail: error.message(),
+        code: error.code(),
+        retryable: error.kind().retryable(),
+        retry_after: error.retry_after_secs(),
+        request_id: request_id.map(|id| &**id),
+    };
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut response = (status, body).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers(error, response.headers_mut());
+    response
+}
+
+/// As the door of this path shows errors.
+pub fn for_path(path: &str, error: &Error, request_id: Option<&Arc<str>>) -> Response {
+    match path {
+        "/" | "/mcp" => super::mcp::refusal(error, None),
+        _ => response(error, request_id),
+    }
+}
+
+/// `Retry-After`, and the challenge of RFC 6750 §3.
+pub fn headers(error: &Error, headers: &mut HeaderMap) {
+    if let Some(seconds) = error.retry_after_secs() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    let challenge = match error.kind() {
+        Kind::Unauthenticated => Some(r#"Bearer realm="smartermcp", error="invalid_token", error_description="Invalid or expired API token""#.to_owned()),
+        Kind::Forbidden => error.lacking_scope().map(|scope| format!(r#"Bearer realm="smartermcp", error="insufficient_scope", scope="{scope}""#)),
+        _ => None,
+    };
+    if let Some(challenge) = challenge.and_then(|text| HeaderValue::try_from(text).ok()) {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+}

@@ -1,0 +1,104 @@
+//! The one port: accepts connections within a cap, serves HTTP/1.1 and HTTP/2, and stops without cutting a call off.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::Peer;
+use crate::state::State;
+
+/// Connections that may be open.
+const CONNECTIONS: usize = 10_000;
+/// How long the head of a request may take, and an idle connection may wait for the next: longer than a proxy's idle time.
+const HEAD: Duration = Duration::from_secs(75);
+/// Pause after an error of the listening socket itself (out of file descriptors).
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop`, then stops accepting and lets the calls in flight end, within the configured time.
+pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
+    let router = super::router(&state);
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).pipeline_flush(true);
+    http.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD).max_concurrent_streams(250);
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = Arc::clone(&places).acquire_owned() => place,
+        };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let connection = graceful.watch(http.serve_connection_with_upgrades(io(stream), service(router.clone(), peer)).into_owned());
+        let open = Open::new(&state);
+        tokio::spawn(async move {
+            // A client that goes away in the middle is no error of ours.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop((open, place));
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(state.config.shutdown, graceful.shutdown()).await.is_err() {
+        tracing::warn!("connections were still open when the time to stop was over");
+    }
+}
+
+fn io(stream: TcpStream) -> TokioIo<TcpStream> {
+    // Answers are small and whole: waiting to fill a packet only delays them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    TokioIo::new(stream)
+}
+
+fn service(router: Router, peer: SocketAddr) -> impl hyper::service::Service<
+    http::Request<hyper::body::Incoming>,
+    Response = http::Response<axum::body::Body>,
+    Error = std::convert::Infallible,
+    Future: Send,
+> + Clone {
+    TowerToHyperService::new(router.map_request(move |request: http::Request<hyper::body::Incoming>| {
+        let mut request = request.map(axum::body::Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        request
+    }))
+}
+
+/// An open connection, counted.
+struct Open(Arc<State>);
+
+impl Open {
+    fn new(state: &Arc<State>) -> Self {
+        state.metrics.connections.increment(1.0);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.metrics.connections.decrement(1.0);
+    }
+}

@@ -1,0 +1,238 @@
+//! Idempotency: a key runs a write once. The second time, the first outcome is answered again, marked as a replay.
+//!
+//! A key belongs to its tenant. While its first call runs, duplicates wait for it. A key with other arguments is a conflict. If the
+//! process died in the middle, nobody can say whether the backend acted, and the key says so for ever after, never running again.
+
+use std::{sync::Arc, time::Duration};
+
+use dashmap::DashMap;
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    error::{Error, Kind, Result},
+    secrets,
+    state::State,
+    store::{
+        self, Reach, Tx,
+        audit::{Entry, Outcome as AuditOutcome},
+        changes, idempotency as rows,
+    },
+    tool::Rendered,
+};
+
+/// The header of REST, also taken on MCP's POST.
+pub const HEADER: &str = "idempotency-key";
+/// Where an MCP client puts it: `params._meta`.
+pub const META_KEY: &str = "cl.smarterbot/idempotencyKey";
+/// How long an outcome is kept.
+pub const KEPT: Duration = Duration::from_secs(24 * 3600);
+const KEY_MAX: usize = 255;
+/// A process that has not been seen for so long is dead.
+pub const DEAD_AFTER_MS: i64 = 10_000;
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// A key, checked: 1 to 255 visible ASCII characters.
+#[derive(Clone, Debug)]
+pub struct Key(String);
+
+impl Key {
+    /// # Errors
+    /// When it is empty, too long, or not visible ASCII.
+    pub fn new(text: &str) -> Result<Self> {
+        if text.is_empty() || text.len() > KEY_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::invalid("Idempotency-Key: must be 1 to 255 visible ASCII characters, e.g. a UUID"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>> {
+        headers
+            .get(HEADER)
+            .map(|value| Self::new(value.to_str().unwrap_or_default()))
+            .transpose()
+    }
+}
+
+/// Keys whose first call runs in this process, so that duplicates are woken when it ends.
+#[derive(Debug, Default)]
+pub struct Running(DashMap<(String, String), Arc<Notify>>);
+
+/// A write that may go on: its audit entry is stored, open, and its key, if it has one, is claimed.
+#[derive(Debug)]
+pub struct Begun {
+    pub entry: Entry,
+    key: Option<Key>,
+}
+
+/// What came of claiming.
+#[derive(Debug)]
+pub enum Claimed {
+    Begun(Begun),
+    /// The first call's outcome.
+    Replay(Result<Rendered>),
+}
+
+/// An outcome as it is kept, sealed.
+#[derive(Serialize, Deserialize)]
+enum Kept {
+    Object(Box<RawValue>),
+    Failed {
+        code: String,
+        kind: String,
+        message: String,
+        retry_after: Option<u64>,
+    },
+}
+
+/// Stores the write's audit entry and claims its key, in one transaction: durable before the backend is called.
+///
+/// Waits, up to `deadline`, for a first call that still runs.
+pub async fn begin(state: &State, entry: Entry, key: Option<Key>, deadline: Instant) -> Result<Claimed> {
+    loop {
+        let mut tx = state.store.write(Reach::Operator).await?;
+        let Some(key) = &key else {
+            crate::audit::open(&mut tx, &entry).await?;
+            tx.commit().await?;
+            return Ok(Claimed::Begun(Begun { entry, key: None }));
+        };
+        let now = state.clock.millis();
+        let claim = rows::Claim {
+            tenant: entry.tenant.clone(),
+            key: key.0.clone(),
+            tool: entry.tool.to_owned(),
+            arguments_hash: entry.arguments_hash.clone(),
+            instance: state.instance.clone(),
+            audit_id: entry.id.clone(),
+            created_at: now,
+            outcome: None,
+        };
+        let kept_since = now - i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
+        let Some(first) = rows::claim(&mut tx, &claim, kept_since).await? else {
+            crate::audit::open(&mut tx, &entry).await?;
+            // Before the commit: a duplicate that sees the claim finds somebody to wait for.
+            state.running.0.insert((entry.tenant.clone(), key.0.clone()), Arc::default());
+            if let Err(error) = tx.commit().await {
+                state.running.0.remove(&(entry.tenant.clone(), key.0.clone()));
+                return Err(error);
+            }
+            let key = Some(key.clone());
+            return Ok(Claimed::Begun(Begun { entry, key }));
+        };
+        let alive = first.instance == state.instance || changes::lives(&mut tx, &first.instance, now - DEAD_AFTER_MS).await?;
+        drop(tx);
+        if first.tool != entry.tool || first.arguments_hash != entry.arguments_hash {
+            return Err(
+                Error::conflict("Idempotency-Key: this key was used for another call; use a new key for a new call").coded("idempotency_key_reused")
+            );
+        }
+        if let Some(outcome) = first.outcome {
+            return replay(state, &first.tenant, &first.key, &outcome).map(Claimed::Replay);
+        }
+        let here = state.running.0.get(&(first.tenant.clone(), first.key.clone())).map(|running| Arc::clone(&running));
+        let mine = first.instance == state.instance;
+        if (mine && here.is_none() && !still_unfinished_is_a_race(state, &first).await?) || !alive {
+            return Err(Error::conflict(format!(
+                "The first call with this key was cut off in the middle, and whether the backend acted is not known. Look before you call again with a new key. Its audit entry is {}",
+                first.audit_id
+            ))
+            .coded("outcome_unknown"));
+        }
+        if Instant::now() >= deadline {
+            return Err(Error::new(Kind::Timeout, "The first call with this key still runs; ask again later with the same key").retry_after(5));
+        }
+        match here {
+            Some(ended) => {
+                let _ = tokio::time::timeout(LOOK_AGAIN, ended.notified()).await;
+            }
+            None => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+/// This process's claim is in the table but its call is not in memory: it may have ended between the two looks.
+async fn still_unfinished_is_a_race(state: &State, first: &rows::Claim) -> Result<bool> {
+    let mut tx = state.store.read(Reach::Operator).await?;
+    let again = rows::find(&mut tx, &first.tenant, &first.key).await?;
+    Ok(again.is_none_or(|again| again.outcome.is_some() || again.audit_id != first.audit_id))
+}
+
+/// Completes a write: its audit entry, and its key's outcome; or frees the key when the backend was never reached.
+///
+/// Tries until the database takes it: the backend has acted, and that must not be forgotten while this process lives.
+pub async fn finish(state: &State, begun: &Begun, outcome: &AuditOutcome, answer: &Result<Rendered>, reached: bool) {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match try_finish(state, begun, outcome, answer, reached).await {
+            Ok(()) => break,
+            Err(error) => {
+                tracing::error!(
+                    tool = begun.entry.tool,
+                    request_id = begun.entry.id,
+                    source = error.cause(),
+                    "the outcome of a write could not be recorded; trying again"
+                );
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+        }
+    }
+    if let Some(key) = &begun.key
+        && let Some((_, ended)) = state.running.0.remove(&(begun.entry.tenant.clone(), key.0.clone()))
+    {
+        ended.notify_waiters();
+    }
+}
+
+async fn try_finish(state: &State, begun: &Begun, outcome: &AuditOutcome, answer: &Result<Rendered>, reached: bool) -> Result<()> {
+    let tenant = begun.entry.tenant.as_str();
+    let mut tx: Tx = state.store.write(Reach::Operator).await?;
+    crate::audit::complete(&mut tx, &begun.entry, outcome).await?;
+    if let Some(Key(key)) = &begun.key {
+        let kept = match answer {
+            Ok(Rendered::Object(object)) => Some(Kept::Object(object.clone())),
+            Ok(Rendered::Content(_)) => None,
+            Err(_) if !reached => None,
+            Err(error) => Some(Kept::Failed {
+                code: error.code().to_owned(),
+                kind: error.kind().code().to_owned(),
+                message: error.message().to_owned(),
+                retry_after: error.retry_after_secs(),
+            }),
+        };
+        match kept {
+            Some(kept) => {
+                let json = zeroize::Zeroizing::new(serde_json::to_vec(&kept).map_err(Error::internal)?);
+                let sealed = state.secrets.seal(&mut tx, &secrets::outcome_place(tenant, key), &json).await?;
+                rows::finish(&mut tx, tenant, key, sealed, state.clock.millis()).await?;
+            }
+            None => rows::free(&mut tx, tenant, key).await?,
+        }
+    }
+    tx.commit().await
+}
+
+fn replay(state: &State, tenant: &str, key: &str, sealed: &[u8]) -> Result<Result<Rendered>> {
+    let json = state.secrets.open_sealed(&secrets::outcome_place(tenant, key), sealed)?;
+    Ok(match serde_json::from_slice(&json).map_err(Error::internal)? {
+        Kept::Object(object) => Ok(Rendered::Object(object)),
+        Kept::Failed { code, kind, message, retry_after } => {
+            let kind = Kind::ALL.into_iter().find(|known| known.code() == kind).unwrap_or(Kind::Internal);
+            let mut error = Error::new(kind, message).coded_as(code);
+            if let Some(seconds) = retry_after {
+                error = error.retry_after(seconds);
+            }
+            Err(error)
+        }
+    })
+}
+
+/// Whether a store row says that a process lives; kept here so that every user means the same by it.
+pub async fn beat(state: &State) -> Result<()> {
+    let now = state.clock.millis();
+    let mut tx = state.store.write(Reach::Operator).await?;
+    store::changes::beat(&mut tx, &state.instance, now).await?;
+    tx.commit().await
+}

@@ -1,0 +1,58 @@
+//! Retention: old audit entries, idempotency keys and changes go, in batches, so that nobody waits long for the writer.
+
+use uuid::Uuid;
+
+use crate::{
+    error::Result,
+    idempotency,
+    state::State,
+    store::{self, Reach},
+};
+
+const BATCH: i64 = 1000;
+const DAY_MS: i64 = 24 * 3600 * 1000;
+/// Changes are kept longer than any replica may sleep and still catch up singly.
+const CHANGES_MS: i64 = DAY_MS;
+
+pub async fn run(state: &State) -> Result<()> {
+    let now = state.clock.millis();
+    let oldest = first_id_at(now - i64::from(state.config.audit_days) * DAY_MS);
+    let mut tx = state.store.read(Reach::Operator).await?;
+    let tenants = store::tenants::ids_of_all(&mut tx).await?;
+    drop(tx);
+    let mut removed = 0;
+    for tenant in tenants {
+        loop {
+            let mut tx = state.store.write(Reach::Operator).await?;
+            let count = store::audit::prune(&mut tx, &tenant, &oldest, BATCH).await?;
+            tx.commit().await?;
+            removed += count;
+            if count < BATCH.unsigned_abs() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    if removed > 0 {
+        tracing::info!(entries = removed, days = state.config.audit_days, "audit entries past their age were removed");
+    }
+    let kept_since = now - i64::try_from(idempotency::KEPT.as_millis()).unwrap_or(i64::MAX);
+    loop {
+        let mut tx = state.store.write(Reach::Operator).await?;
+        let count = store::idempotency::prune(&mut tx, kept_since, BATCH).await?;
+        tx.commit().await?;
+        if count < BATCH.unsigned_abs() {
+            break;
+        }
+    }
+    let mut tx = state.store.write(Reach::Operator).await?;
+    store::changes::prune(&mut tx, now - CHANGES_MS).await?;
+    store::changes::bury(&mut tx, now - DAY_MS).await?;
+    tx.commit().await
+}
+
+/// The smallest UUID v7 of a moment: ids before it are older.
+fn first_id_at(millis: i64) -> String {
+    let millis = u128::from(millis.max(0).unsigned_abs());
+    Uuid::from_u128(millis << 80 | 0x7000 << 64).to_string()
+}

@@ -1,0 +1,26 @@
+#![doc = include_str!("../docs/architecture.md")]
+
+pub mod config;
+pub mod cli;
+pub mod state;
+pub mod clock;
+pub mod error;
+pub mod telemetry;
+pub mod http;
+pub mod auth;
+pub mod limits;
+pub mod dispatch;
+pub mod idempotency;
+pub mod audit;
+pub mod tool;
+pub mod backends;
+pub mod tenant;
+pub mod id;
+pub mod store;
+pub mod secrets;
+pub mod warm;
+pub mod freshness;
+pub mod health;
+pub mod jobs;
+pub mod demo;
+pub mod serve;

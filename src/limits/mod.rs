@@ -1,0 +1,277 @@
+//! May they, now: limits per token and tenant, plan quotas, kill switches, and caps on what is in flight.
+//!
+//! [`Limits::admit`] is the only maker of [`Admitted`], and a call cannot be made without one.
+
+mod cells;
+pub mod gcra;
+pub mod quota;
+mod switches;
+
+use std::{
+    sync::{Arc, atomic::AtomicI64},
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use self::{
+    cells::{Cell, Charged, TENANT, charge},
+    gcra::Rate,
+    quota::{Meter, Usage},
+};
+pub use self::{
+    cells::{Cells, Custom, General, PROTOCOL, PerCategory, Rates},
+    quota::TenantUsage,
+    switches::Switches,
+};
+use crate::{
+    auth::{Authorised, Caller},
+    error::{Error, Kind, Result},
+    id::{TenantId, TokenId},
+    store::Store,
+    tool::Category,
+};
+
+/// Calls of one tenant that may be in flight.
+pub const IN_FLIGHT_PER_TENANT: usize = 50;
+/// Calls over one connection that may be in flight.
+pub const IN_FLIGHT_PER_CONNECTION: usize = 20;
+/// How long one more waits for a place.
+const PLACE_WAIT: Duration = Duration::from_secs(1);
+
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// The state of all limits in this process.
+#[derive(Debug)]
+pub struct Limits {
+    tokens: DashMap<TokenId, Arc<Cells>>,
+    tenants: DashMap<TenantId, Arc<TenantState>>,
+    usual: Arc<Rates>,
+    pub usage: Usage,
+    pub switches: Switches,
+}
+
+/// What a tenant's tokens share.
+#[derive(Debug)]
+pub struct TenantState {
+    cell: AtomicI64,
+    in_flight: Arc<Semaphore>,
+}
+
+/// The proof that a call is authorised and within its limits. It holds the call's place among those in flight.
+#[derive(Debug)]
+pub struct Admitted {
+    pub call: Authorised,
+    charged: [Option<Meter>; 2],
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// How a caller stands with his limits: the `RateLimit-Policy` and `RateLimit` of the answer.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    policy: Option<HeaderValue>,
+    /// The cell with the least left: its name, how many calls it admits now, and the seconds until it is full.
+    least: Option<(&'static str, u32, u64)>,
+}
+
+impl Standing {
+    fn new(policy: HeaderValue) -> Self {
+        Self {
+            policy: Some(policy),
+            least: None,
+        }
+    }
+
+    /// Charges a cell and takes note of what is left in it.
+    fn note(&mut self, name: &'static str, rate: Rate, charged: Charged, now: i64) -> Result<()> {
+        let left = rate.left(charged.tat, now);
+        let full_in = Rate::full_in_secs(charged.tat, now);
+        if let Some(wait_us) = charged.wait_us {
+            self.least = Some((name, 0, full_in));
+            let seconds = gcra::retry_after_secs(wait_us);
+            return Err(Error::new(
+                Kind::RateLimited,
+                format!("Rate limit exceeded for category '{name}'. Wait {seconds} s before the next call, and call less often."),
+            )
+            .retry_after(seconds));
+        }
+        if self.least.is_none_or(|(_, least, _)| left < least) {
+            self.least = Some((name, left, full_in));
+        }
+        Ok(())
+    }
+
+    pub fn write(&self, headers: &mut HeaderMap) {
+        if let Some(policy) = &self.policy {
+            headers.insert(RATE_LIMIT_POLICY, policy.clone());
+        }
+        if let Some((name, left, full_in)) = self.least {
+            let mut numbers = itoa::Buffer::new();
+            let mut text = String::with_capacity(48);
+            text.push('"');
+            text.push_str(name);
+            text.push_str("\";r=");
+            text.push_str(numbers.format(left));
+            text.push_str(";t=");
+            text.push_str(numbers.format(full_in));
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.insert(RATE_LIMIT, value);
+            }
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tokens: DashMap::new(),
+            tenants: DashMap::new(),
+            usual: Arc::new(Rates::new(None)),
+            usage: Usage::default(),
+            switches: Switches::default(),
+        }
+    }
+}
+
+impl Limits {
+    /// The cells of a token, which outlive its entry in the cache.
+    pub fn cells(&self, token: TokenId) -> Arc<Cells> {
+        Arc::clone(&self.tokens.entry(token).or_default())
+    }
+
+    pub fn rates(&self, custom: Option<&Custom>) -> Arc<Rates> {
+        match custom {
+            None => Arc::clone(&self.usual),
+            some => Arc::new(Rates::new(some)),
+        }
+    }
+
+    pub fn tenant(&self, tenant: TenantId) -> Arc<TenantState> {
+        Arc::clone(&self.tenants.entry(tenant).or_insert_with(|| {
+            Arc::new(TenantState {
+                cell: AtomicI64::new(0),
+                in_flight: Arc::new(Semaphore::new(IN_FLIGHT_PER_TENANT)),
+            })
+        }))
+    }
+
+    /// Forgets cells that nobody holds and that are full again.
+    pub fn sweep(&self, now: i64) {
+        self.tokens.retain(|_, cells| Arc::strong_count(cells) > 1 || !cells.are_full(now));
+    }
+
+    /// Charges a protocol method: `tools/list`, `ping`, whoami.
+    pub fn admit_protocol(&self, caller: &Caller, now: i64) -> (Result<()>, Standing) {
+        let Some(token) = caller.limited() else {
+            return (Ok(()), Standing::default());
+        };
+        let mut standing = Standing::new(token.rates.protocol_policy());
+        let charged = token.cells.charge(Cell::Protocol, PROTOCOL, now);
+        (standing.note(Cell::Protocol.name(), PROTOCOL, charged, now), standing)
+    }
+
+    /// Charges a call that was refused before it could be admitted: general and hour only.
+    pub fn charge_refused(&self, caller: &Caller, category: Category, now: i64) -> (Result<()>, Standing) {
+        let Some(token) = caller.limited() else {
+            return (Ok(()), Standing::default());
+        };
+        let mut standing = Standing::new(token.rates.policy(category));
+        for cell in [Cell::General, Cell::Hour] {
+            if let Some(rate) = token.rates.of(cell)
+                && let Err(error) = standing.note(cell.name(), rate, token.cells.charge(cell, rate, now), now)
+            {
+                return (Err(error), standing);
+            }
+        }
+        (Ok(()), standing)
+    }
+
+    /// Charges the call's cells in their order, then the plan's quota, and takes a place among the calls in flight.
+    ///
+    /// The first refusal stops: the refusing cell and later ones stay as they were, earlier charges stay.
+    pub async fn admit(&self, store: &Store, call: Authorised, now: i64) -> (Result<Admitted>, Standing) {
+        let caller = call.caller();
+        let tool = call.tool();
+        let Some(token) = caller.limited() else {
+            return (Ok(Admitted::free(call)), Standing::default());
+        };
+        let mut standing = Standing::new(token.rates.policy(tool.category));
+        let Some(tenant) = caller.tenant() else {
+            return (Err(Error::internal("a tenant's token without its tenant reached the limits")), standing);
+        };
+        let counted = tool.category.counts(tool.route.effect());
+        let token_cell = |standing: &mut Standing, cell: Cell| match token.rates.of(cell) {
+            Some(rate) => standing.note(cell.name(), rate, token.cells.charge(cell, rate, now), now),
+            None => Ok(()),
+        };
+        let charged = token_cell(&mut standing, Cell::General)
+            .and_then(|()| token_cell(&mut standing, Cell::Hour))
+            .and_then(|()| standing.note("tenant", TENANT, charge(&tenant.limits.cell, TENANT, now), now))
+            .and_then(|()| match counted {
+                true => token_cell(&mut standing, Cell::CategoryHour(tool.category))
+                    .and_then(|()| token_cell(&mut standing, Cell::CategoryMinute(tool.category))),
+                false => Ok(()),
+            });
+        if let Err(error) = charged {
+            return (Err(error), standing);
+        }
+        let place = match place(&tenant.limits.in_flight, "of this tenant").await {
+            Ok(place) => place,
+            Err(error) => return (Err(error), standing),
+        };
+        let meters = [tool.category.metered().then_some(Meter::ApiCalls), tool.meter];
+        let now_ms = now / 1000;
+        for meter in meters.into_iter().flatten() {
+            if let Err(error) = tenant.usage.charge(store, &tenant.plan, meter, now_ms).await {
+                return (Err(error), standing);
+            }
+        }
+        let admitted = Admitted {
+            call,
+            charged: meters,
+            _place: Some(place),
+        };
+        (Ok(admitted), standing)
+    }
+}
+
+impl Admitted {
+    /// The operator's calls are not limited.
+    fn free(call: Authorised) -> Self {
+        Self {
+            call,
+            charged: [None; 2],
+            _place: None,
+        }
+    }
+
+    /// Takes back what the plan was charged: nothing was done for it (a replay, or a refusal before the backend).
+    pub fn give_back(&self, now: i64) {
+        let caller = self.call.caller();
+        if let Some(tenant) = caller.tenant() {
+            for meter in self.charged.into_iter().flatten().filter(|meter| *meter != Meter::ApiCalls) {
+                tenant.usage.give_back(meter, now / 1000);
+            }
+        }
+    }
+}
+
+/// A place among the calls in flight; one more waits a second for it.
+///
+/// # Errors
+/// [`Kind::Unavailable`] with `Retry-After: 1`.
+pub async fn place(places: &Arc<Semaphore>, whose: &str) -> Result<OwnedSemaphorePermit> {
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        return Ok(place);
+    }
+    match tokio::time::timeout(PLACE_WAIT, Arc::clone(places).acquire_owned()).await {
+        Ok(Ok(place)) => Ok(place),
+        Ok(Err(closed)) => Err(Error::internal(closed)),
+        Err(_) => Err(Error::unavailable(format!("Too many calls {whose} are in flight; wait for some to end"))
+            .coded("too_many_in_flight")
+            .retry_after(1)),
+    }
+}

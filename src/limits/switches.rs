@@ -1,0 +1,41 @@
+//! Kill switches: what the operator has turned off, kept in memory and looked at on every call.
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    error::{Error, Kind, Result},
+    id::TenantId,
+    store::{Reach, Store, switches},
+    tool::Definition,
+};
+
+#[derive(Debug, Default)]
+pub struct Switches(ArcSwap<Vec<switches::Switch>>);
+
+impl Switches {
+    pub async fn reload(&self, store: &Store) -> Result<()> {
+        let mut tx = store.read(Reach::Operator).await?;
+        self.0.store(std::sync::Arc::new(switches::list_all(&mut tx).await?));
+        Ok(())
+    }
+
+    /// # Errors
+    /// [`Kind::Unavailable`], code `switched_off`, with the operator's reason.
+    pub fn check(&self, tenant: Option<TenantId>, tool: &Definition) -> Result<()> {
+        let switches = self.0.load();
+        let hit = switches.iter().find(|switch| {
+            switch.tenant_id.is_none_or(|id| Some(id) == tenant)
+                && switch.backend.as_deref().is_none_or(|backend| Some(backend) == tool.backend)
+                && switch.tool.as_deref().is_none_or(|name| name == tool.name)
+        });
+        match hit {
+            None => Ok(()),
+            Some(switch) => Err(Error::new(
+                Kind::Unavailable,
+                format!("The operator has switched '{}' off: {}", tool.name, switch.reason),
+            )
+            .coded("switched_off")
+            .retry_after(60)),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Everything that is opened once and shared by all calls.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    audit::Audit,
+    auth::Known,
+    backends::{self, Connections},
+    clock::Clock,
+    config::Config,
+    error::Result,
+    freshness::Freshness,
+    health::Health,
+    http::Pages,
+    id,
+    idempotency::Running,
+    jobs,
+    limits::Limits,
+    secrets::Secrets,
+    store::{self, Reach, Store},
+    telemetry::Metrics,
+    tool::Catalogue,
+};
+
+#[derive(Debug)]
+pub struct State {
+    pub config: Config,
+    pub clock: Clock,
+    pub store: Store,
+    pub secrets: Secrets,
+    pub catalogue: Catalogue,
+    pub known: Arc<Known>,
+    pub limits: Arc<Limits>,
+    pub connections: Connections,
+    pub audit: Arc<Audit>,
+    pub metrics: Arc<Metrics>,
+    pub freshness: Freshness,
+    pub health: Health,
+    pub running: Running,
+    /// What is rendered once: the OpenAPI document, the page at `/`.
+    pub pages: Pages,
+    /// This process, among its replicas.
+    pub instance: String,
+    /// Calls that must end before the process does.
+    pub calls: TaskTracker,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl State {
+    /// Opens the state, and starts the tasks that keep it.
+    pub async fn open(config: Config, catalogue: Catalogue, clock: Clock, bound: SocketAddr) -> Result<Arc<Self>> {
+        let store = Store::open(&config.data_dir).await?;
+        let secrets = Secrets::open(config.master_key.clone(), &store).await?;
+        let metrics = Metrics::new(&catalogue);
+        let (audit, writer) = Audit::new(Arc::clone(&metrics));
+        let instance = id::ordered().to_string();
+        let now = clock.millis();
+        let mut tx = store.write(Reach::Operator).await?;
+        store::changes::beat(&mut tx, &instance, now).await?;
+        let revision = store::changes::revision(&mut tx).await?;
+        tx.commit().await?;
+        let limits = Arc::new(Limits::default());
+        limits.switches.reload(&store).await?;
+        let pages = Pages::render(&catalogue, &config.base_url(bound));
+        let state = Arc::new(Self {
+            known: Arc::new(Known::new(config.admin_token.as_ref().map(crate::config::Secret::expose))),
+            connections: Connections::new(backends::kinds(), config.network.clone()),
+            health: Health::new(&config.services, clock.clone()),
+            freshness: Freshness::new(revision, clock.clone()),
+            running: Running::default(),
+            audit: Arc::new(audit),
+            calls: TaskTracker::new(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            pages,
+            clock,
+            store,
+            secrets,
+            catalogue,
+            limits,
+            metrics,
+            instance,
+            config,
+        });
+        state.tasks.spawn(writer.run(
+            state.store.clone(),
+            state.clock.clone(),
+            Arc::clone(&state.limits),
+            Arc::clone(&state.known),
+            state.stop.clone(),
+        ));
+        jobs::start(&state, &state.tasks, &state.stop);
+        Ok(state)
+    }
+
+    /// Forgets all that is warm.
+    pub async fn forget_all(&self) -> Result<()> {
+        self.known.forget_all();
+        self.connections.forget_all();
+        self.limits.switches.reload(&self.store).await
+    }
+
+    /// Waits for the calls in flight, then writes what is left and closes. To be called when no request comes in any more.
+    pub async fn close(&self) {
+        self.calls.close();
+        if tokio::time::timeout(self.config.shutdown, self.calls.wait()).await.is_err() {
+            tracing::warn!(calls = self.calls.len(), "calls were still in flight when the time to stop was over; their audit entries stay open");
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.store.close().await;
+    }
+}

@@ -1,0 +1,161 @@
+//! SQL, one file per table: the durable state, in SQLite (WAL) through SQL and column types that PostgreSQL takes too.
+//!
+//! Every function takes the tenant whose rows it may touch; those that reach across tenants say so in their name or take
+//! [`Reach::Operator`]. Everything goes through a transaction of [`Store::read`] or [`Store::write`], so that the database's
+//! own isolation by tenant can be set in one place.
+
+pub mod audit;
+pub mod changes;
+pub mod connections;
+pub mod idempotency;
+pub mod meta;
+pub mod plans;
+pub mod switches;
+pub mod tenants;
+pub mod tokens;
+pub mod usage;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use sqlx::{
+    Any, AnyPool, Row, Transaction,
+    any::{AnyPoolOptions, AnyRow},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    error::{Error, Result},
+    id::TenantId,
+};
+
+/// The file in the data directory.
+pub const FILE: &str = "smartermcp.db";
+
+/// How long a call waits for a connection or for the writer before the database counts as away.
+const ACQUIRE: Duration = Duration::from_secs(5);
+/// Readers beside the one writer.
+const CONNECTIONS: u32 = 8;
+
+/// Whose rows a transaction may touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Tenant(TenantId),
+    /// All tenants: token look-up, retention, the operator's lists.
+    Operator,
+}
+
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: AnyPool,
+    /// SQLite has one writer at a time: waiting here is fair, and costs nothing while waiting.
+    writer: Arc<Semaphore>,
+}
+
+/// A transaction. Dropped without [`Tx::commit`], it never was.
+#[derive(Debug)]
+pub struct Tx {
+    transaction: Transaction<'static, Any>,
+    _writer: Option<OwnedSemaphorePermit>,
+}
+
+impl Store {
+    /// Opens the embedded database, making it where it is missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or was written by a newer version.
+    pub async fn open(data_dir: &Path) -> Result<Self> {
+        sqlx::any::install_default_drivers();
+        let path = data_dir.join(FILE);
+        make_private(&path)?;
+        let pool = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // FULL, not NORMAL: an audit entry must survive the machine's power too, before its backend is called.
+                    for pragma in [
+                        "pragma busy_timeout = 5000",
+                        "pragma journal_mode = wal",
+                        "pragma synchronous = full",
+                        "pragma foreign_keys = on",
+                        "pragma cache_size = -2000",
+                    ] {
+                        sqlx::query(pragma).execute(&mut *connection).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect(&format!("sqlite://{}?mode=rwc", path.display()))
+            .await
+            .map_err(|error| Error::unavailable(format!("The database {} cannot be opened", path.display())).because(error))?;
+        let store = Self {
+            pool,
+            writer: Arc::new(Semaphore::new(1)),
+        };
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+        MIGRATIONS.run(&self.pool).await.map_err(|error| match error {
+            sqlx::migrate::MigrateError::VersionMissing(version) => Error::unavailable(format!(
+                "The database has schema {version}, which is newer than this binary: start the newer version, or restore a backup made before it"
+            )),
+            other => Error::internal(other),
+        })
+    }
+
+    /// A transaction that reads.
+    pub async fn read(&self, _reach: Reach) -> Result<Tx> {
+        Ok(Tx {
+            transaction: self.pool.begin().await?,
+            _writer: None,
+        })
+    }
+
+    /// A transaction that writes.
+    pub async fn write(&self, _reach: Reach) -> Result<Tx> {
+        let permit = tokio::time::timeout(ACQUIRE, Arc::clone(&self.writer).acquire_owned())
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)?
+            .expect("the writer's semaphore is never closed");
+        // IMMEDIATE: a transaction that read first could not become a writer while another process (the command line) writes.
+        Ok(Tx {
+            transaction: self.pool.begin_with("begin immediate").await?,
+            _writer: Some(permit),
+        })
+    }
+
+    /// Writes what the journal holds into the file and closes it.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl Tx {
+    pub async fn commit(self) -> Result<()> {
+        Ok(self.transaction.commit().await?)
+    }
+
+    fn connection(&mut self) -> &mut sqlx::AnyConnection {
+        &mut self.transaction
+    }
+}
+
+/// A column that must be there: a row that lacks it is a fault of ours.
+fn column<'r, T>(row: &'r AnyRow, name: &str) -> Result<T>
+where
+    T: sqlx::Decode<'r, Any> + sqlx::Type<Any>,
+{
+    Ok(row.try_get(name)?)
+}
+
+/// Makes the file readable by its owner alone before anything is written to it.
+fn make_private(path: &Path) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let opened = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    opened
+        .map(drop)
+        .map_err(|error| Error::unavailable(format!("The database {} cannot be written", path.display())).because(error))
+}

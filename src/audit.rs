@@ -73,7 +73,11 @@ impl Audit {
             && let Message::Entry(entry) = lost.0
         {
             // Only after shutdown has flushed: better a line in the log than nothing.
-            tracing::error!(tool = entry.tool, request_id = entry.id, "an audit entry came after the writer had stopped");
+            tracing::error!(
+                tool = entry.tool,
+                request_id = entry.id,
+                "an audit entry came after the writer had stopped"
+            );
         }
     }
 
@@ -104,7 +108,14 @@ pub async fn complete(tx: &mut store::Tx, entry: &Entry, outcome: &Outcome) -> R
 
 impl Writer {
     /// Writes until the queue is closed; `tally` is what else is written now and then.
-    pub async fn run(mut self, store: Store, clock: crate::clock::Clock, limits: Arc<Limits>, known: Arc<Known>, stop: tokio_util::sync::CancellationToken) {
+    pub async fn run(
+        mut self,
+        store: Store,
+        clock: crate::clock::Clock,
+        limits: Arc<Limits>,
+        known: Arc<Known>,
+        stop: tokio_util::sync::CancellationToken,
+    ) {
         let mut waiting: Vec<Entry> = Vec::with_capacity(BATCH);
         let mut told: Vec<oneshot::Sender<()>> = Vec::new();
         let mut tally = tokio::time::interval(TALLY);

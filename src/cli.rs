@@ -45,7 +45,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the gateway. Settings: SMARTERMCP_LISTEN, SMARTERMCP_DATA_DIR, SMARTERMCP_PUBLIC_URL and others; see docs/operating.md.
+    /// Serve the gateway. Settings: `SMARTERMCP_LISTEN`, `SMARTERMCP_DATA_DIR`, `SMARTERMCP_PUBLIC_URL` and others; see docs/operating.md.
     Serve,
     /// Try the gateway: a tenant, a token and a sandbox n8n inside this process; nothing is kept.
     Demo {
@@ -279,8 +279,14 @@ async fn rotate(config: Config) -> Result<()> {
     let store = Store::open(&config.data_dir).await?;
     let rotated = rotate_key(&config.master_key, &store).await;
     store.close().await;
-    let secrets::Rotated { connections, outcomes, key } = rotated?;
-    say(&format!("{connections} credentials and {outcomes} kept outcomes are sealed under a new master key.\n"))?;
+    let secrets::Rotated {
+        connections,
+        outcomes,
+        key,
+    } = rotated?;
+    say(&format!(
+        "{connections} credentials and {outcomes} kept outcomes are sealed under a new master key.\n"
+    ))?;
     match key {
         None => say("A gateway that runs takes the new key by itself. Back the key file up.\n"),
         Some(key) => say(&format!(
@@ -323,7 +329,15 @@ fn token(command: TokenCommand) -> (&'static str, Value) {
 
 fn tenant(command: TenantCommand) -> (&'static str, Value) {
     match command {
-        TenantCommand::Create { name, slug, plan, region, rut, time_zone, backend_allow } => (
+        TenantCommand::Create {
+            name,
+            slug,
+            plan,
+            region,
+            rut,
+            time_zone,
+            backend_allow,
+        } => (
             "tenants_create",
             given(json!({
                 "name": name, "slug": slug, "plan": plan, "region": region, "rut": rut, "time_zone": time_zone, "backend_allow": backend_allow,
@@ -338,7 +352,12 @@ fn tenant(command: TenantCommand) -> (&'static str, Value) {
 
 fn connection(command: ConnectionCommand) -> Result<(&'static str, Value)> {
     Ok(match command {
-        ConnectionCommand::Set { tenant, backend, url, credential } => {
+        ConnectionCommand::Set {
+            tenant,
+            backend,
+            url,
+            credential,
+        } => {
             let credential: Value = serde_json::from_str(&read(&credential)?).map_err(|_| Error::invalid("--credential: is no JSON"))?;
             (
                 "connections_set",
@@ -353,7 +372,12 @@ fn connection(command: ConnectionCommand) -> Result<(&'static str, Value)> {
 
 fn switch(command: SwitchCommand) -> (&'static str, Value) {
     match command {
-        SwitchCommand::Off { tenant, backend, tool, reason } => (
+        SwitchCommand::Off {
+            tenant,
+            backend,
+            tool,
+            reason,
+        } => (
             "switches_create",
             given(json!({ "tenant_id": tenant, "backend": backend, "tool": tool, "reason": reason })),
         ),

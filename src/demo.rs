@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use crate::{
     auth::{Caller, Scope, token},
     backends::{self, n8n::sandbox::Sandbox},
-    clock::Clock,
     cli::console,
+    clock::Clock,
     config::{Config, Secret},
     error::{Error, Result},
     serve::{self, Server},
@@ -35,7 +35,11 @@ pub async fn run(listen: Option<SocketAddr>) -> Result<()> {
     let playing = tokio::spawn(async move { axum::serve(n8n, sandbox.router()).await });
 
     let server = Server::start(config, backends::catalogue(), Clock::default()).await?;
-    let business: Vec<_> = Scope::ALL.into_iter().filter(|scope| *scope != Scope::AdminTenants).map(Scope::name).collect();
+    let business: Vec<_> = Scope::ALL
+        .into_iter()
+        .filter(|scope| *scope != Scope::AdminTenants)
+        .map(Scope::name)
+        .collect();
     let call = async |tool: &str, input: Value| console(&server.state, Caller::console(None), tool, input).await;
     call("tenants_create", json!({ "name": "Panadería Luna", "slug": TENANT })).await?;
     call(

@@ -79,9 +79,17 @@ pub struct Answer {
 pub async fn call(state: &Arc<State>, call: Call) -> Answer {
     let Some(tool) = state.catalogue.find(&call.tool).cloned() else {
         let quoted: String = call.tool.chars().take(64).collect();
-        let unknown = Error::not_found(format!("Unknown tool '{quoted}'; tools/list and GET /api/v1/tools name those of this token")).coded("unknown_tool");
+        let unknown = Error::not_found(format!(
+            "Unknown tool '{quoted}'; tools/list and GET /api/v1/tools name those of this token"
+        ))
+        .coded("unknown_tool");
         let (outcome, standing) = refused(state, &call.caller, Category::Account, unknown);
-        return Answer { outcome, standing, replayed: false, tool: None };
+        return Answer {
+            outcome,
+            standing,
+            replayed: false,
+            tool: None,
+        };
     };
     let record = Record::new(state, &call, &tool);
     let (authorised, arguments) = match prepare(state, &call, &tool) {
@@ -89,7 +97,12 @@ pub async fn call(state: &Arc<State>, call: Call) -> Answer {
         Err(error) => {
             let (outcome, standing) = refused(state, &call.caller, tool.category, error);
             record.settle(&outcome).await;
-            return Answer { outcome, standing, replayed: false, tool: Some(tool) };
+            return Answer {
+                outcome,
+                standing,
+                replayed: false,
+                tool: Some(tool),
+            };
         }
     };
     let record = record.of_arguments(&arguments);
@@ -103,7 +116,12 @@ pub async fn call(state: &Arc<State>, call: Call) -> Answer {
         Ok(admitted) if tool.route.effect().writes() => write(state, admitted, arguments, call, record).await,
         Ok(admitted) => (read(state, admitted, arguments, call, record).await, false),
     };
-    Answer { outcome, standing, replayed, tool: Some(tool) }
+    Answer {
+        outcome,
+        standing,
+        replayed,
+        tool: Some(tool),
+    }
 }
 
 /// What must hold before a call may be admitted: the caller may, the gateway can, and the input is right.
@@ -192,11 +210,18 @@ async fn run(tool: &Definition, arguments: Value, session: Session, request_id: 
                 .map(|text| (*text).to_owned())
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_default();
-            Err(Error::internal(format!("the tool {} panicked at request {request_id}: {what}", tool.name)))
+            Err(Error::internal(format!(
+                "the tool {} panicked at request {request_id}: {what}",
+                tool.name
+            )))
         }
         Err(_) => Err(Error::new(
             Kind::Timeout,
-            format!("'{}' was not done within its time limit of {} s", tool.name, tool.time_limit.as_secs()),
+            format!(
+                "'{}' was not done within its time limit of {} s",
+                tool.name,
+                tool.time_limit.as_secs()
+            ),
         )),
     }
 }
@@ -211,7 +236,9 @@ impl Input {
                 for (name, value) in beside {
                     match arguments.get(&name) {
                         Some(given) if *given != value => {
-                            return Err(Error::invalid(format!("{name}: is {value} in the path or query and {given} in the body")));
+                            return Err(Error::invalid(format!(
+                                "{name}: is {value} in the path or query and {given} in the body"
+                            )));
                         }
                         _ => {
                             arguments.insert(name, value);
@@ -275,7 +302,7 @@ impl Record {
         }
     }
 
-    /// Canonical, because serde_json's maps are sorted: the same arguments hash the same on both doors.
+    /// Canonical, because `serde_json`'s maps are sorted: the same arguments hash the same on both doors.
     fn of_arguments(mut self, arguments: &Value) -> Self {
         let text = arguments.to_string();
         self.arguments_hash = crate::config::hex(&self.state.secrets.hash("arguments", text.as_bytes())[..16]).to_string();
@@ -350,7 +377,11 @@ impl Record {
             error = error.unwrap_or_default(),
             trace_id = self.trace.as_ref().map(Trace::trace_id),
         );
-        Outcome::Done { status, error, duration_ms }
+        Outcome::Done {
+            status,
+            error,
+            duration_ms,
+        }
     }
 }
 

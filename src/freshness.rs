@@ -81,7 +81,10 @@ pub async fn poll(state: &State) {
 
 fn went_away(freshness: &Freshness, source: String) {
     if !freshness.away.swap(true, Ordering::Relaxed) {
-        tracing::error!(source, "the database is away: reads go on for 30 s from what is warm, writes are refused");
+        tracing::error!(
+            source,
+            "the database is away: reads go on for 30 s from what is warm, writes are refused"
+        );
     }
 }
 
@@ -121,7 +124,10 @@ pub async fn forget(state: &State, change: &changes::Change) -> Result<()> {
             }
             Err(_) => state.forget_all().await?,
         },
-        Some(changes::Kind::Connection) => match subject.split_once('/').map(|(tenant, backend)| (tenant.parse::<TenantId>(), backend)) {
+        Some(changes::Kind::Connection) => match subject
+            .split_once('/')
+            .map(|(tenant, backend)| (tenant.parse::<TenantId>(), backend))
+        {
             Some((Ok(tenant), backend)) => state.connections.forget(tenant, backend),
             _ => state.connections.forget_all(),
         },

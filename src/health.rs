@@ -85,7 +85,14 @@ impl Health {
                 .collect(),
             calls: backends::kinds()
                 .into_iter()
-                .map(|kind| (kind.name, Mutex::new(Calls { slices: [(0, 0, 0); SLICES] })))
+                .map(|kind| {
+                    (
+                        kind.name,
+                        Mutex::new(Calls {
+                            slices: [(0, 0, 0); SLICES],
+                        }),
+                    )
+                })
                 .collect(),
             draining: AtomicBool::new(false),
         }

@@ -28,7 +28,7 @@ pub const HEADER: &str = "idempotency-key";
 /// Where an MCP client puts it: `params._meta`.
 pub const META_KEY: &str = "cl.smarterbot/idempotencyKey";
 /// How long an outcome is kept.
-pub const KEPT: Duration = Duration::from_secs(24 * 3600);
+pub const KEPT: Duration = Duration::from_hours(24);
 const KEY_MAX: usize = 255;
 /// A process that has not been seen for so long is dead.
 pub const DEAD_AFTER_MS: i64 = 10_000;
@@ -43,7 +43,9 @@ impl Key {
     /// When it is empty, too long, or not visible ASCII.
     pub fn new(text: &str) -> Result<Self> {
         if text.is_empty() || text.len() > KEY_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::invalid("Idempotency-Key: must be 1 to 255 visible ASCII characters, e.g. a UUID"));
+            return Err(Error::invalid(
+                "Idempotency-Key: must be 1 to 255 visible ASCII characters, e.g. a UUID",
+            ));
         }
         Ok(Self(text.to_owned()))
     }
@@ -125,13 +127,18 @@ pub async fn begin(state: &State, entry: Entry, key: Option<Key>, deadline: Inst
         drop(tx);
         if first.tool != entry.tool || first.arguments_hash != entry.arguments_hash {
             return Err(
-                Error::conflict("Idempotency-Key: this key was used for another call; use a new key for a new call").coded("idempotency_key_reused")
+                Error::conflict("Idempotency-Key: this key was used for another call; use a new key for a new call")
+                    .coded("idempotency_key_reused"),
             );
         }
         if let Some(outcome) = first.outcome {
             return replay(state, &first.tenant, &first.key, &outcome).map(Claimed::Replay);
         }
-        let here = state.running.0.get(&(first.tenant.clone(), first.key.clone())).map(|running| Arc::clone(&running));
+        let here = state
+            .running
+            .0
+            .get(&(first.tenant.clone(), first.key.clone()))
+            .map(|running| Arc::clone(&running));
         let mine = first.instance == state.instance;
         if (mine && here.is_none() && !still_unfinished_is_a_race(state, &first).await?) || !alive {
             return Err(Error::conflict(format!(
@@ -141,7 +148,11 @@ pub async fn begin(state: &State, entry: Entry, key: Option<Key>, deadline: Inst
             .coded("outcome_unknown"));
         }
         if Instant::now() >= deadline {
-            return Err(Error::new(Kind::Timeout, "The first call with this key still runs; ask again later with the same key").retry_after(5));
+            return Err(Error::new(
+                Kind::Timeout,
+                "The first call with this key still runs; ask again later with the same key",
+            )
+            .retry_after(5));
         }
         match here {
             Some(ended) => {
@@ -218,7 +229,12 @@ fn replay(state: &State, tenant: &str, key: &str, sealed: &[u8]) -> Result<Resul
     let json = state.secrets.open_sealed(&secrets::outcome_place(tenant, key), sealed)?;
     Ok(match serde_json::from_slice(&json).map_err(Error::internal)? {
         Kept::Object(object) => Ok(Rendered::Object(object)),
-        Kept::Failed { code, kind, message, retry_after } => {
+        Kept::Failed {
+            code,
+            kind,
+            message,
+            retry_after,
+        } => {
             let kind = Kind::ALL.into_iter().find(|known| known.code() == kind).unwrap_or(Kind::Internal);
             let mut error = Error::new(kind, message).coded_as(code);
             if let Some(seconds) = retry_after {

@@ -107,7 +107,10 @@ impl State {
     pub async fn close(&self) {
         self.calls.close();
         if tokio::time::timeout(self.config.shutdown, self.calls.wait()).await.is_err() {
-            tracing::warn!(calls = self.calls.len(), "calls were still in flight when the time to stop was over; their audit entries stay open");
+            tracing::warn!(
+                calls = self.calls.len(),
+                "calls were still in flight when the time to stop was over; their audit entries stay open"
+            );
         }
         self.stop.cancel();
         self.tasks.close();

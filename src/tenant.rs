@@ -77,7 +77,11 @@ impl fmt::Display for Status {
 /// When it has no seven or eight digits, or its check digit is wrong.
 pub fn normal_rut(text: &str) -> Result<String> {
     let plain: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'.' | b'-' | b' ')).collect();
-    let wrong = || Error::invalid(format!("rut: '{text}' is no valid RUT; write it like 76.192.083-9, with its check digit"));
+    let wrong = || {
+        Error::invalid(format!(
+            "rut: '{text}' is no valid RUT; write it like 76.192.083-9, with its check digit"
+        ))
+    };
     let (check, digits) = plain.split_last().ok_or_else(wrong)?;
     if !(7..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
         return Err(wrong());
@@ -105,7 +109,9 @@ pub fn normal_rut(text: &str) -> Result<String> {
 /// # Errors
 /// Unless it is 2 to 63 of `a-z 0-9 -`, beginning with a letter and ending with none of `-`.
 pub fn checked_slug(text: &str) -> Result<()> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if plain && (2..=63).contains(&text.len()) && text.as_bytes()[0].is_ascii_lowercase() && !text.ends_with('-') {
         Ok(())
     } else {
@@ -120,8 +126,11 @@ pub fn checked_slug(text: &str) -> Result<()> {
 /// # Errors
 /// When it is not.
 pub fn checked_time_zone(name: &str) -> Result<jiff::tz::TimeZone> {
-    jiff::tz::TimeZone::get(name)
-        .map_err(|_| Error::invalid(format!("time_zone: '{name}' is not in the IANA database; write it like {DEFAULT_TIME_ZONE}")))
+    jiff::tz::TimeZone::get(name).map_err(|_| {
+        Error::invalid(format!(
+            "time_zone: '{name}' is not in the IANA database; write it like {DEFAULT_TIME_ZONE}"
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -130,7 +139,12 @@ mod tests {
 
     #[test]
     fn a_rut_is_checked_by_its_digit_and_written_one_way() {
-        for (given, normal) in [("76.192.083-9", "76192083-9"), ("761920839", "76192083-9"), ("10.000.013-k", "10000013-K"), ("5126663-3", "5126663-3")] {
+        for (given, normal) in [
+            ("76.192.083-9", "76192083-9"),
+            ("761920839", "76192083-9"),
+            ("10.000.013-k", "10000013-K"),
+            ("5126663-3", "5126663-3"),
+        ] {
             assert_eq!(normal_rut(given).unwrap(), normal);
         }
         for wrong in ["76.192.083-8", "", "-", "abc", "1-9", "ñ"] {

@@ -15,7 +15,7 @@ pub enum Agent {
     Codex,
     /// The director: analytics, crm, support, bots.
     Gemini,
-    /// The writer: documentation, code_generation, `workflows_create`.
+    /// The writer: documentation, `code_generation`, `workflows_create`.
     Copilot,
 }
 
@@ -33,8 +33,13 @@ impl Agent {
     pub fn sees(self, tool: &Definition) -> bool {
         match self {
             Agent::Codex => matches!(tool.category, Category::Services | Category::Workflows | Category::Infrastructure),
-            Agent::Gemini => matches!(tool.category, Category::Analytics | Category::Crm | Category::Support | Category::Bots),
-            Agent::Copilot => matches!(tool.category, Category::Documentation | Category::CodeGeneration) || tool.name == "workflows_create",
+            Agent::Gemini => matches!(
+                tool.category,
+                Category::Analytics | Category::Crm | Category::Support | Category::Bots
+            ),
+            Agent::Copilot => {
+                matches!(tool.category, Category::Documentation | Category::CodeGeneration) || tool.name == "workflows_create"
+            }
         }
     }
 }

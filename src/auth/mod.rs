@@ -266,7 +266,11 @@ pub async fn authenticate(state: &State, headers: &HeaderMap, address: IpAddr) -
         return Err(refuse(known, address));
     };
     let hash = TokenHash::of(bearer);
-    if known.admin.as_ref().is_some_and(|admin| bool::from(admin.as_bytes().ct_eq(hash.as_bytes()))) {
+    if known
+        .admin
+        .as_ref()
+        .is_some_and(|admin| bool::from(admin.as_bytes().ct_eq(hash.as_bytes())))
+    {
         return operator(state, headers, None).await;
     }
     let now = state.clock.millis();
@@ -291,7 +295,9 @@ pub async fn authenticate(state: &State, headers: &HeaderMap, address: IpAddr) -
         return operator(state, headers, Some(token.id)).await;
     };
     let named = headers.get(X_TENANT_ID);
-    let tenant = tenant(state, tenant_id).await?.filter(|known| known.tenant.status == Status::Active);
+    let tenant = tenant(state, tenant_id)
+        .await?
+        .filter(|known| known.tenant.status == Status::Active);
     let agrees = |known: &Arc<KnownTenant>| match named {
         None => true,
         Some(value) => names(value.as_bytes(), &known.tenant),
@@ -301,9 +307,10 @@ pub async fn authenticate(state: &State, headers: &HeaderMap, address: IpAddr) -
             identity: Identity::Tenant(token),
             tenant: Some(tenant),
         }),
-        None => Err(no_tenant(
-            &named.map_or_else(|| tenant_id.to_string(), |value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
-        )),
+        None => Err(no_tenant(&named.map_or_else(
+            || tenant_id.to_string(),
+            |value| String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        ))),
     }
 }
 

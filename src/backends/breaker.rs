@@ -42,7 +42,10 @@ impl Breaker {
             }
             state.trying = true;
         }
-        Ok(Pass { breaker: self, said: false })
+        Ok(Pass {
+            breaker: self,
+            said: false,
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

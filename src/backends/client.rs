@@ -124,7 +124,8 @@ impl Request<'_> {
 
     pub fn json(mut self, body: &impl Serialize) -> Result<Self> {
         self.body = Some(serde_json::to_vec(body).map_err(Error::internal)?.into());
-        self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(self)
     }
 
@@ -160,7 +161,11 @@ impl Request<'_> {
                 Ok(reply) => {
                     // A 500 may be one workflow's own failure: it does not take the whole connection away.
                     let unwell = matches!(reply.status.as_u16(), 502..=504);
-                    if unwell { pass.failed() } else { pass.succeeded() }
+                    if unwell {
+                        pass.failed();
+                    } else {
+                        pass.succeeded();
+                    }
                     let passing = unwell || reply.status == StatusCode::TOO_MANY_REQUESTS;
                     if !passing || last || self.effect == Sends::Write {
                         return Ok(reply);
@@ -172,7 +177,11 @@ impl Request<'_> {
                     }
                 }
                 Err(failure) => {
-                    if failure.refused { drop(pass) } else { pass.failed() }
+                    if failure.refused {
+                        drop(pass);
+                    } else {
+                        pass.failed();
+                    }
                     let again = !failure.refused && (self.effect == Sends::Read || !failure.sent);
                     if last || !again {
                         return Err(failure.error);
@@ -199,13 +208,19 @@ impl Request<'_> {
         }
         let until = (Instant::now() + self.attempt).min(session.deadline);
         let exchange = async {
-            let mut request = connection.http.request(self.method.clone(), self.url.clone()).headers(self.headers.clone());
+            let mut request = connection
+                .http
+                .request(self.method.clone(), self.url.clone())
+                .headers(self.headers.clone());
             if let Some(body) = &self.body {
                 request = request.body(body.clone());
             }
             let mut response = request.send().await.map_err(|error| self.failure(&error, had_reached))?;
             let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-            let known = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+            let known = response
+                .content_length()
+                .and_then(|length| usize::try_from(length).ok())
+                .unwrap_or(0);
             if known > ANSWER_MAX {
                 return Err(self.too_large());
             }
@@ -276,7 +291,11 @@ impl Request<'_> {
         Failure {
             error: Error::new(
                 Kind::BackendDown,
-                format!("The answer of '{}' was cut off{}", self.client.connection.backend, self.consequence()),
+                format!(
+                    "The answer of '{}' was cut off{}",
+                    self.client.connection.backend,
+                    self.consequence()
+                ),
             )
             .because(chain(error)),
             sent: true,
@@ -312,7 +331,10 @@ impl Reply {
     /// What a status that is no success means for the caller.
     pub fn refusal(&self, say: impl Fn(&serde_json::Value) -> Option<String>) -> Error {
         let backend = self.backend;
-        let words = serde_json::from_slice(&self.body).ok().and_then(|body| say(&body)).map(|words| shortened(&words));
+        let words = serde_json::from_slice(&self.body)
+            .ok()
+            .and_then(|body| say(&body))
+            .map(|words| shortened(&words));
         let with = |sentence: String| match &words {
             Some(words) => format!("{sentence}: {words}"),
             None => sentence,
@@ -325,20 +347,29 @@ impl Reply {
             ),
             401 | 403 => Error::new(
                 Kind::BackendRefused,
-                with(format!("'{backend}' refuses the stored credential, or it lacks a permission (HTTP {})", self.status.as_u16())),
+                with(format!(
+                    "'{backend}' refuses the stored credential, or it lacks a permission (HTTP {})",
+                    self.status.as_u16()
+                )),
             )
             .coded("credential_refused"),
             404 | 410 => Error::not_found(with(format!("'{backend}' does not have that"))),
             400 | 413 | 422 => Error::invalid(with(format!("'{backend}' does not take that"))),
             409 => Error::conflict(with(format!("'{backend}' reports a conflict"))),
             429 => Error::new(Kind::BackendDown, format!("'{backend}' is asked too often; wait {retry_after} s")).retry_after(retry_after),
-            500..=599 => down(backend).retry_after(retry_after).because(format!("HTTP {}", self.status.as_u16())),
+            500..=599 => down(backend)
+                .retry_after(retry_after)
+                .because(format!("HTTP {}", self.status.as_u16())),
             other => Error::new(Kind::BackendRefused, with(format!("'{backend}' answered HTTP {other}"))),
         }
     }
 
     fn nonsense(&self, error: &serde_json::Error) -> Error {
-        let kind = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("no content type");
+        let kind = self
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("no content type");
         Error::new(
             Kind::BackendRefused,
             format!(

@@ -21,7 +21,7 @@ use crate::{
 
 const WARM_CONNECTIONS: usize = 20_000;
 const CONNECT: Duration = Duration::from_secs(5);
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 const IDLE_PER_HOST: usize = 64;
 
 /// A tenant's way to a backend. Its credential is open, and is in no `Debug`.
@@ -109,7 +109,10 @@ impl Connections {
         self.kinds.iter().find(|kind| kind.name == name).ok_or_else(|| {
             let names: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
             let quoted: String = name.chars().take(64).collect();
-            Error::not_found(format!("backend: '{quoted}' is no backend of this gateway; there are {}", names.join(", ")))
+            Error::not_found(format!(
+                "backend: '{quoted}' is no backend of this gateway; there are {}",
+                names.join(", ")
+            ))
         })
     }
 
@@ -118,7 +121,13 @@ impl Connections {
     }
 
     /// The tenant's connection to a backend, if it has one.
-    pub async fn find(&self, store: &Store, secrets: &Secrets, tenant: &KnownTenant, backend: &'static str) -> Result<Option<Arc<Connection>>> {
+    pub async fn find(
+        &self,
+        store: &Store,
+        secrets: &Secrets,
+        tenant: &KnownTenant,
+        backend: &'static str,
+    ) -> Result<Option<Arc<Connection>>> {
         let id = tenant.tenant.id;
         self.warm
             .get_or_load((id, backend), async {

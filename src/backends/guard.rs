@@ -89,15 +89,20 @@ impl Guard {
     /// # Errors
     /// [`Kind::InvalidInput`](crate::error::Kind): no http URL, credentials in it, or an address that is refused.
     pub async fn check_url(&self, text: &str) -> Result<Url> {
-        let url = Url::parse(text).map_err(|error| Error::invalid(format!("url: '{text}' is no URL ({error}); write it like https://n8n.example.cl")))?;
+        let url = Url::parse(text)
+            .map_err(|error| Error::invalid(format!("url: '{text}' is no URL ({error}); write it like https://n8n.example.cl")))?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(Error::invalid("url: must begin with https:// or http:// and name a host"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Error::invalid("url: must not hold a user or password; put them into the credential"));
+            return Err(Error::invalid(
+                "url: must not hold a user or password; put them into the credential",
+            ));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(Error::invalid("url: must not have a query or fragment; give the address of the service itself"));
+            return Err(Error::invalid(
+                "url: must not have a query or fragment; give the address of the service itself",
+            ));
         }
         let refused = |refused: Refused| {
             Error::invalid(format!(
@@ -201,9 +206,33 @@ mod tests {
             assert!(guard.admits(public.parse().unwrap()), "{public}");
         }
         for refused in [
-            "127.0.0.1", "127.8.9.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "192.0.0.8",
-            "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "203.0.113.9", "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
-            "fc00::1", "fd00:ec2::254", "fe80::1", "ff02::1", "2001:db8::1", "2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b:1::1", "::127.0.0.1",
+            "127.0.0.1",
+            "127.8.9.1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "192.0.0.8",
+            "198.18.0.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "203.0.113.9",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "::127.0.0.1",
         ] {
             assert!(!guard.admits(refused.parse().unwrap()), "{refused}");
         }

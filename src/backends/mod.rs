@@ -122,11 +122,17 @@ fn kind<B: Connected>() -> Kind {
             let credential: B::Credential = serde_json::from_slice(json).map_err(|error| {
                 // serde quotes the wrong value in some messages, and that value may be the secret: only its place is told.
                 let unknown = error.to_string();
-                let field = unknown.split('`').nth(1).filter(|_| unknown.starts_with("missing field") || unknown.starts_with("unknown field"));
+                let field = unknown
+                    .split('`')
+                    .nth(1)
+                    .filter(|_| unknown.starts_with("missing field") || unknown.starts_with("unknown field"));
                 match field {
                     Some(field) if unknown.starts_with("missing") => Error::invalid(format!("credential.{field}: is missing")),
                     Some(field) => Error::invalid(format!("credential.{field}: is no field of {} credentials", B::NAME)),
-                    None => Error::invalid(format!("credential: is not in the form that {} takes; GET /api/v1/connections shows it", B::NAME)),
+                    None => Error::invalid(format!(
+                        "credential: is not in the form that {} takes; GET /api/v1/connections shows it",
+                        B::NAME
+                    )),
                 }
             })?;
             Ok(Arc::new(credential))

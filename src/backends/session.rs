@@ -75,7 +75,11 @@ impl Session {
     /// [`Kind::NotConnected`].
     pub async fn connection(&self, backend: &'static str) -> Result<Arc<Connection>> {
         let tenant = self.tenant()?;
-        let found = self.state.connections.find(&self.state.store, &self.state.secrets, tenant, backend).await?;
+        let found = self
+            .state
+            .connections
+            .find(&self.state.store, &self.state.secrets, tenant, backend)
+            .await?;
         found.ok_or_else(|| {
             Error::new(
                 Kind::NotConnected,
@@ -115,8 +119,15 @@ impl Session {
 /// What a tool may say while it works.
 #[derive(Debug)]
 pub enum Note {
-    Progress { progress: f64, total: Option<f64>, message: Option<String> },
-    Log { level: &'static str, data: Value },
+    Progress {
+        progress: f64,
+        total: Option<f64>,
+        message: Option<String>,
+    },
+    Log {
+        level: &'static str,
+        data: Value,
+    },
 }
 
 /// Where a tool says how far it is. Nobody listens unless the client asked.

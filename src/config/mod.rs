@@ -101,7 +101,10 @@ impl Config {
         if let Some(listen) = settings.parsed("SMARTERMCP_LISTEN", "an address and port such as 127.0.0.1:8080")? {
             config.listen = listen;
         }
-        config.public_url = settings.url("SMARTERMCP_PUBLIC_URL", "the URL that clients connect to, e.g. https://mcp.smarterbot.cl")?;
+        config.public_url = settings.url(
+            "SMARTERMCP_PUBLIC_URL",
+            "the URL that clients connect to, e.g. https://mcp.smarterbot.cl",
+        )?;
         if let Some(token) = settings.text("SMARTERMCP_ADMIN_TOKEN") {
             if token.len() < ADMIN_TOKEN_MIN || token.len() > 512 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(Problem::new(
@@ -125,7 +128,13 @@ impl Config {
             config.shutdown = Duration::from_secs(seconds);
         }
         config.services = settings.services()?;
-        for later in ["DATABASE_URL", "REDIS_URL", "VAULT_ADDR", "KAFKA_BROKERS", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+        for later in [
+            "DATABASE_URL",
+            "REDIS_URL",
+            "VAULT_ADDR",
+            "KAFKA_BROKERS",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ] {
             if settings.text(later).is_some() {
                 return Err(Problem::new(
                     later,

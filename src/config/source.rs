@@ -62,15 +62,22 @@ impl Settings {
         let mut settings = Self::default();
         if let Some(path) = file {
             let shown = path.display();
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Problem::new("--config", format!("names {shown}, which cannot be read ({error})"), "a readable TOML file"))?;
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Problem::new(
+                    "--config",
+                    format!("names {shown}, which cannot be read ({error})"),
+                    "a readable TOML file",
+                )
+            })?;
             let table: toml::Table = text
                 .parse()
                 .map_err(|error| Problem::new("--config", format!("names {shown}, which is no TOML ({error})"), "a TOML file"))?;
             settings.take_file(&table);
         }
         for (name, value) in std::env::vars_os() {
-            let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
+            let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
+                continue;
+            };
             if NAMES.contains(&name) {
                 settings.values.insert(name.to_owned(), value.to_owned());
             } else if name.starts_with(PREFIX) && !FOREIGN.contains(&name) {
@@ -105,7 +112,11 @@ impl Settings {
 
     pub(super) fn refuse_unknown(&self) -> Result<(), Problem> {
         match &self.unknown {
-            Some(name) => Err(Problem::new(name, "is no setting of this gateway", format!("one of {}", NAMES.join(", ")))),
+            Some(name) => Err(Problem::new(
+                name,
+                "is no setting of this gateway",
+                format!("one of {}", NAMES.join(", ")),
+            )),
             None => Ok(()),
         }
     }
@@ -140,8 +151,13 @@ impl Settings {
     pub(super) fn networks(&self, name: &str) -> Result<Vec<ipnet::IpNet>, Problem> {
         self.list(name)
             .map(|text| {
-                text.parse()
-                    .map_err(|_| Problem::new(name, format!("holds {text:?}"), "networks in CIDR notation, e.g. 10.0.0.0/8, separated by commas"))
+                text.parse().map_err(|_| {
+                    Problem::new(
+                        name,
+                        format!("holds {text:?}"),
+                        "networks in CIDR notation, e.g. 10.0.0.0/8, separated by commas",
+                    )
+                })
             })
             .collect()
     }
@@ -150,8 +166,13 @@ impl Settings {
         self.services
             .iter()
             .map(|(kind, text)| {
-                let url = Url::parse(text)
-                    .map_err(|error| Problem::new(&format!("[services] {kind}"), format!("is {text:?} ({error})"), "an http or https URL"))?;
+                let url = Url::parse(text).map_err(|error| {
+                    Problem::new(
+                        &format!("[services] {kind}"),
+                        format!("is {text:?} ({error})"),
+                        "an http or https URL",
+                    )
+                })?;
                 Ok((kind.clone(), url))
             })
             .collect()

@@ -19,13 +19,19 @@ pub async fn read(body: Body) -> Result<Bytes> {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Error::new(Kind::Malformed, "The body was cut off")),
-        Err(_) => Err(Error::new(Kind::Malformed, format!("The body did not come within {} s", TIME_LIMIT.as_secs()))),
+        Err(_) => Err(Error::new(
+            Kind::Malformed,
+            format!("The body did not come within {} s", TIME_LIMIT.as_secs()),
+        )),
     }
 }
 
 /// Refuses by its announced length a body that would be too large, before any of it is read.
 pub fn check_length(headers: &http::HeaderMap) -> Result<()> {
-    let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<u64>().ok());
+    let announced = headers
+        .get(http::header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<u64>().ok());
     match announced {
         Some(length) if length > MAX as u64 => Err(too_large()),
         _ => Ok(()),

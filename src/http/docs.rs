@@ -42,19 +42,27 @@ impl Pages {
 
 /// `GET /`: for a browser, how to connect; for anybody else, what MCP has for a GET.
 pub async fn root(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    let asks_html = request.headers().get_all(header::ACCEPT).iter().any(|value| value.to_str().is_ok_and(|text| text.contains("text/html")));
+    let asks_html = request
+        .headers()
+        .get_all(header::ACCEPT)
+        .iter()
+        .any(|value| value.to_str().is_ok_and(|text| text.contains("text/html")));
     if !asks_html {
         return mcp::not_allowed();
     }
     let mut response = Html(state.pages.root.clone()).into_response();
-    let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    let policy = HeaderValue::from_static(
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    );
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     response
 }
 
 pub async fn openapi(Shared(state): Shared<Arc<State>>) -> Response {
     let mut response = super::json(StatusCode::OK, state.pages.openapi.clone());
-    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+        .headers_mut()
+        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 

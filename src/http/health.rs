@@ -14,7 +14,11 @@ use crate::state::State;
 
 pub async fn health(Shared(state): Shared<Arc<State>>) -> Response {
     let report = state.health.report(state.freshness.database_is_away());
-    let status = if report.status == "unhealthy" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let status = if report.status == "unhealthy" {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
     json(status, serde_json::to_vec(&report).unwrap_or_default())
 }
 
@@ -46,5 +50,9 @@ pub async fn database(Shared(state): Shared<Arc<State>>) -> Response {
 }
 
 pub async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render()).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        state.metrics.render(),
+    )
+        .into_response()
 }

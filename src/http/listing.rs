@@ -14,7 +14,11 @@ use crate::{
 
 /// The tools that this caller may call, sorted by name.
 pub fn tools<'a>(state: &'a State, caller: &'a Caller) -> impl Iterator<Item = &'a Arc<Definition>> {
-    state.catalogue.all().iter().filter(|tool| authorise(caller, tool, &state.limits).is_ok())
+    state
+        .catalogue
+        .all()
+        .iter()
+        .filter(|tool| authorise(caller, tool, &state.limits).is_ok())
 }
 
 /// `GET /api/v1/tools`.

@@ -99,10 +99,16 @@ async fn check_origin(Shared(state): Shared<Arc<State>>, request: Request, next:
     if let Some(origin) = headers.get(header::ORIGIN)
         && !origin.to_str().is_ok_and(|origin| admits_origin(&state, origin))
     {
-        return refuse_browser(&request, "The Origin of this request is not allowed here; the operator can allow it by SMARTERMCP_ALLOWED_ORIGINS");
+        return refuse_browser(
+            &request,
+            "The Origin of this request is not allowed here; the operator can allow it by SMARTERMCP_ALLOWED_ORIGINS",
+        );
     }
     if !address::admits_host(&state, request.uri(), headers) {
-        return refuse_browser(&request, "The Host of this request is not this gateway's; its operator sets it by SMARTERMCP_PUBLIC_URL");
+        return refuse_browser(
+            &request,
+            "The Host of this request is not this gateway's; its operator sets it by SMARTERMCP_PUBLIC_URL",
+        );
     }
     next.run(request).await
 }
@@ -120,8 +126,17 @@ fn admits_origin(state: &State, origin: &str) -> bool {
 fn cors(state: &Arc<State>) -> CorsLayer {
     let state = Arc::clone(state);
     CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(move |origin, _| origin.to_str().is_ok_and(|origin| admits_origin(&state, origin))))
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS])
+        .allow_origin(AllowOrigin::predicate(move |origin, _| {
+            origin.to_str().is_ok_and(|origin| admits_origin(&state, origin))
+        }))
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+        ])
         .allow_headers(tower_http::cors::AllowHeaders::mirror_request())
         .expose_headers([
             header::WWW_AUTHENTICATE,
@@ -145,7 +160,10 @@ async fn no_method(request: Request) -> Response {
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
-    let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    let what = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
     let error = Error::internal(format!("a handler panicked: {}", what.unwrap_or_default()));
     error.log("unknown");
     problem::response(&error, None)
@@ -165,12 +183,26 @@ fn accepts(headers: &HeaderMap, kind: &str) -> bool {
     values
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .filter(|entry| !entry.split(';').skip(1).any(|parameter| matches!(parameter.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")))
+        .filter(|entry| {
+            !entry
+                .split(';')
+                .skip(1)
+                .any(|parameter| matches!(parameter.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        })
         .map(|entry| entry.split(';').next().unwrap_or_default().trim())
-        .any(|entry| entry == "*/*" || entry.eq_ignore_ascii_case(kind) || entry.strip_suffix("/*").is_some_and(|prefix| prefix.eq_ignore_ascii_case(family)))
+        .any(|entry| {
+            entry == "*/*"
+                || entry.eq_ignore_ascii_case(kind)
+                || entry.strip_suffix("/*").is_some_and(|prefix| prefix.eq_ignore_ascii_case(family))
+        })
 }
 
 /// JSON with its status.
 fn json(status: http::StatusCode, body: impl Into<axum::body::Body>) -> Response {
-    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body.into()).into_response()
+    (
+        status,
+        [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+        body.into(),
+    )
+        .into_response()
 }

@@ -42,7 +42,10 @@ pub fn document(catalogue: &Catalogue, base_url: &str) -> String {
         "responses": responses(),
     });
     document["security"] = json!([{ "token": [] }]);
-    document["tags"] = Category::ALL.into_iter().map(|category| json!({ "name": category.name() })).collect();
+    document["tags"] = Category::ALL
+        .into_iter()
+        .map(|category| json!({ "name": category.name() }))
+        .collect();
     let mut paths = Map::new();
     for tool in catalogue.all() {
         let path = paths.entry(tool.route.full_path()).or_insert_with(|| json!({}));
@@ -117,7 +120,9 @@ fn answers(tool: &Definition) -> Value {
     answers.insert(tool.route.status().as_str().to_owned(), success);
     for kind in Kind::ALL {
         let status = kind.status().as_str().to_owned();
-        answers.entry(status.clone()).or_insert_with(|| json!({ "$ref": format!("#/components/responses/Problem{status}") }));
+        answers
+            .entry(status.clone())
+            .or_insert_with(|| json!({ "$ref": format!("#/components/responses/Problem{status}") }));
     }
     Value::Object(answers)
 }
@@ -127,7 +132,11 @@ fn responses() -> Value {
     let mut responses = Map::new();
     for kind in Kind::ALL {
         let status = kind.status();
-        let titles: Vec<_> = Kind::ALL.into_iter().filter(|other| other.status() == status).map(Kind::title).collect();
+        let titles: Vec<_> = Kind::ALL
+            .into_iter()
+            .filter(|other| other.status() == status)
+            .map(Kind::title)
+            .collect();
         responses.entry(format!("Problem{}", status.as_str())).or_insert_with(|| {
             json!({
                 "description": titles.join(", or: "),
@@ -170,19 +179,41 @@ fn others() -> Vec<(String, &'static str, Value)> {
         operation
     };
     let mut by_name = object("Call a tool by its name, with its arguments as the body.", "call_tool", "tools");
-    by_name["parameters"] = json!([{ "name": "name", "in": "path", "required": true, "description": "The tool's name", "schema": { "type": "string" } }]);
+    by_name["parameters"] =
+        json!([{ "name": "name", "in": "path", "required": true, "description": "The tool's name", "schema": { "type": "string" } }]);
     by_name["requestBody"] = json!({ "required": false, "content": { "application/json": { "schema": { "type": "object" } } } });
     let mut metrics = open("Metrics, as Prometheus reads them.", "metrics");
-    metrics["responses"] = json!({ "200": { "description": "The answer", "content": { "text/plain": { "schema": { "type": "string" } } } } });
+    metrics["responses"] =
+        json!({ "200": { "description": "The answer", "content": { "text/plain": { "schema": { "type": "string" } } } } });
     vec![
-        ("/api/v1/tools".to_owned(), "get", object("List the tools that this token may call.", "list_tools", "tools")),
+        (
+            "/api/v1/tools".to_owned(),
+            "get",
+            object("List the tools that this token may call.", "list_tools", "tools"),
+        ),
         ("/api/v1/tools/{name}".to_owned(), "post", by_name),
-        ("/api/v1/whoami".to_owned(), "get", object("Show whose token this is, its limits, and what is left of the plan.", "whoami", "tools")),
+        (
+            "/api/v1/whoami".to_owned(),
+            "get",
+            object(
+                "Show whose token this is, its limits, and what is left of the plan.",
+                "whoami",
+                "tools",
+            ),
+        ),
         ("/health".to_owned(), "get", open("How the gateway does.", "health")),
         ("/health/live".to_owned(), "get", open("Whether the process runs.", "health_live")),
         ("/health/ready".to_owned(), "get", open("Whether it takes calls.", "health_ready")),
-        ("/health/services".to_owned(), "get", open("How the services do.", "health_services")),
-        ("/health/database".to_owned(), "get", open("How the database does.", "health_database")),
+        (
+            "/health/services".to_owned(),
+            "get",
+            open("How the services do.", "health_services"),
+        ),
+        (
+            "/health/database".to_owned(),
+            "get",
+            open("How the database does.", "health_database"),
+        ),
         ("/metrics".to_owned(), "get", metrics),
     ]
 }

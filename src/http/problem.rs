@@ -37,7 +37,9 @@ pub fn response(error: &Error, request_id: Option<&Arc<str>>) -> Response {
     };
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let mut response = (status, body).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers(error, response.headers_mut());
     response
 }
@@ -56,8 +58,12 @@ pub fn headers(error: &Error, headers: &mut HeaderMap) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     let challenge = match error.kind() {
-        Kind::Unauthenticated => Some(r#"Bearer realm="smartermcp", error="invalid_token", error_description="Invalid or expired API token""#.to_owned()),
-        Kind::Forbidden => error.lacking_scope().map(|scope| format!(r#"Bearer realm="smartermcp", error="insufficient_scope", scope="{scope}""#)),
+        Kind::Unauthenticated => {
+            Some(r#"Bearer realm="smartermcp", error="invalid_token", error_description="Invalid or expired API token""#.to_owned())
+        }
+        Kind::Forbidden => error
+            .lacking_scope()
+            .map(|scope| format!(r#"Bearer realm="smartermcp", error="insufficient_scope", scope="{scope}""#)),
         _ => None,
     };
     if let Some(challenge) = challenge.and_then(|text| HeaderValue::try_from(text).ok()) {

@@ -34,7 +34,8 @@ pub fn routes(catalogue: &Catalogue) -> Router<Arc<State>> {
         .route(&format!("{PREFIX}/whoami"), get(whoami));
     for tool in catalogue.all() {
         let name = tool.name;
-        let handler = move |Shared(state): Shared<Arc<State>>, request: Request| async move { call(state, name.to_owned(), request, true).await };
+        let handler =
+            move |Shared(state): Shared<Arc<State>>, request: Request| async move { call(state, name.to_owned(), request, true).await };
         router = router.route(&tool.route.full_path(), on(filter(&tool.route.method), handler));
     }
     router
@@ -49,7 +50,12 @@ fn filter(method: &Method) -> MethodFilter {
 /// `POST /api/v1/tools/{name}`: any tool, its arguments as the body.
 async fn by_name(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let name = path_parameters(&mut parts, &state).await.into_iter().next().map(|(_, name)| name).unwrap_or_default();
+    let name = path_parameters(&mut parts, &state)
+        .await
+        .into_iter()
+        .next()
+        .map(|(_, name)| name)
+        .unwrap_or_default();
     call(state, name, Request::from_parts(parts, body), false).await
 }
 
@@ -147,7 +153,11 @@ async fn caller(state: &State, parts: &Parts) -> Result<Caller> {
 }
 
 fn own_id(parts: &Parts) -> RequestId {
-    parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId(Arc::from("")))
+    parts
+        .extensions
+        .get::<RequestId>()
+        .cloned()
+        .unwrap_or_else(|| RequestId(Arc::from("")))
 }
 
 /// The path's parameters, decoded. A path that is no UTF-8 names nothing.

@@ -30,7 +30,10 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationT
     let router = super::router(&state);
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).pipeline_flush(true);
-    http.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD).max_concurrent_streams(250);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEAD)
+        .max_concurrent_streams(250);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
@@ -50,7 +53,10 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationT
                 continue;
             }
         };
-        let connection = graceful.watch(http.serve_connection_with_upgrades(io(stream), service(router.clone(), peer)).into_owned());
+        let connection = graceful.watch(
+            http.serve_connection_with_upgrades(io(stream), service(router.clone(), peer))
+                .into_owned(),
+        );
         let open = Open::new(&state);
         tokio::spawn(async move {
             // A client that goes away in the middle is no error of ours.
@@ -74,7 +80,10 @@ fn io(stream: TcpStream) -> TokioIo<TcpStream> {
     TokioIo::new(stream)
 }
 
-fn service(router: Router, peer: SocketAddr) -> impl hyper::service::Service<
+fn service(
+    router: Router,
+    peer: SocketAddr,
+) -> impl hyper::service::Service<
     http::Request<hyper::body::Incoming>,
     Response = http::Response<axum::body::Body>,
     Error = std::convert::Infallible,

@@ -13,8 +13,8 @@ use crate::{error::Result, freshness, health, idempotency, state::State};
 
 const BEAT: Duration = Duration::from_secs(3);
 const UPKEEP: Duration = Duration::from_secs(5);
-const SWEEP: Duration = Duration::from_secs(60);
-const RETENTION: Duration = Duration::from_secs(3600);
+const SWEEP: Duration = Duration::from_mins(1);
+const RETENTION: Duration = Duration::from_hours(1);
 
 /// Starts every job, until `stop`.
 pub fn start(state: &Arc<State>, tasks: &TaskTracker, stop: &CancellationToken) {
@@ -24,7 +24,11 @@ pub fn start(state: &Arc<State>, tasks: &TaskTracker, stop: &CancellationToken) 
     });
     every("heartbeat", BEAT, state, tasks, stop, |state| async move {
         // While the database is away the watch has said so already.
-        if state.freshness.database_is_away() { Ok(()) } else { idempotency::beat(&state).await }
+        if state.freshness.database_is_away() {
+            Ok(())
+        } else {
+            idempotency::beat(&state).await
+        }
     });
     every("metrics upkeep", UPKEEP, state, tasks, stop, |state| async move {
         state.metrics.upkeep();
@@ -35,7 +39,9 @@ pub fn start(state: &Arc<State>, tasks: &TaskTracker, stop: &CancellationToken) 
         state.known.sweep();
         Ok(())
     });
-    every("retention", RETENTION, state, tasks, stop, |state| async move { retention::run(&state).await });
+    every("retention", RETENTION, state, tasks, stop, |state| async move {
+        retention::run(&state).await
+    });
     if state.health.has_probes()
         && let Some(http) = health::probe_client()
     {
@@ -49,8 +55,14 @@ pub fn start(state: &Arc<State>, tasks: &TaskTracker, stop: &CancellationToken) 
     }
 }
 
-fn every<F>(name: &'static str, period: Duration, state: &Arc<State>, tasks: &TaskTracker, stop: &CancellationToken, job: impl Fn(Arc<State>) -> F + Send + 'static)
-where
+fn every<F>(
+    name: &'static str,
+    period: Duration,
+    state: &Arc<State>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+    job: impl Fn(Arc<State>) -> F + Send + 'static,
+) where
     F: Future<Output = Result<()>> + Send + 'static,
 {
     let (state, stop) = (Arc::clone(state), stop.clone());
@@ -63,12 +75,7 @@ where
                 _ = timer.tick() => {}
             }
             if let Err(error) = job(Arc::clone(&state)).await {
-                tracing::warn!(
-                    job = name,
-                    source = error.cause(),
-                    "{}",
-                    error.message()
-                );
+                tracing::warn!(job = name, source = error.cause(), "{}", error.message());
             }
         }
     });

@@ -34,7 +34,11 @@ pub async fn run(state: &State) -> Result<()> {
         }
     }
     if removed > 0 {
-        tracing::info!(entries = removed, days = state.config.audit_days, "audit entries past their age were removed");
+        tracing::info!(
+            entries = removed,
+            days = state.config.audit_days,
+            "audit entries past their age were removed"
+        );
     }
     let kept_since = now - i64::try_from(idempotency::KEPT.as_millis()).unwrap_or(i64::MAX);
     loop {

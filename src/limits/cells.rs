@@ -99,7 +99,12 @@ pub fn charge(cell: &AtomicI64, rate: Rate, now: i64) -> Charged {
     let mut tat = cell.load(Ordering::Relaxed);
     loop {
         match rate.admit(tat, now) {
-            Err(wait_us) => return Charged { tat, wait_us: Some(wait_us) },
+            Err(wait_us) => {
+                return Charged {
+                    tat,
+                    wait_us: Some(wait_us),
+                };
+            }
             Ok(next) => match cell.compare_exchange_weak(tat, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Charged { tat: next, wait_us: None },
                 Err(seen) => tat = seen,
@@ -162,7 +167,11 @@ impl Custom {
             match value {
                 Some(value) if value == 0 || value > most => Err(Error::invalid(format!(
                     "limits.{field}: must be from 1 to {most}{}",
-                    if by_operator { "" } else { "; only the operator may go above the usual limit" }
+                    if by_operator {
+                        ""
+                    } else {
+                        "; only the operator may go above the usual limit"
+                    }
                 ))),
                 _ => Ok(()),
             }
@@ -175,7 +184,9 @@ impl Custom {
         for (category, limit) in &self.categories {
             let name = category.name();
             let Some(default) = category.per_minute() else {
-                return Err(Error::invalid(format!("limits.categories.{name}: this category has no limit of its own")));
+                return Err(Error::invalid(format!(
+                    "limits.categories.{name}: this category has no limit of its own"
+                )));
             };
             ceiling(&format!("categories.{name}.per_minute"), Some(limit.per_minute), default)?;
             ceiling(
@@ -209,7 +220,11 @@ impl Rates {
         let general = Rate::new(per_minute, 60, general.burst.unwrap_or(per_minute.min(GENERAL_BURST)));
         let hour = Rate::new(per_hour, 3600, per_hour.min(HOUR_BURST));
         let minute = Category::ALL.map(|category| {
-            let per_minute = custom.categories.get(&category).map(|limit| limit.per_minute).or(category.per_minute())?;
+            let per_minute = custom
+                .categories
+                .get(&category)
+                .map(|limit| limit.per_minute)
+                .or(category.per_minute())?;
             Some(Rate::new(per_minute, 60, per_minute.min(CATEGORY_BURST)))
         });
         let category_hour = Category::ALL.map(|category| {
@@ -250,7 +265,9 @@ impl Rates {
     pub fn shown(&self) -> serde_json::Value {
         let cell = |rate: Rate| serde_json::json!({ "limit": rate.count(), "per_secs": rate.period_secs(), "burst": rate.burst() });
         let by_category = |rates: &[Option<Rate>; Category::COUNT]| -> serde_json::Value {
-            let cells = Category::ALL.into_iter().filter_map(|category| Some((category.name().to_owned(), cell(rates[category as usize]?))));
+            let cells = Category::ALL
+                .into_iter()
+                .filter_map(|category| Some((category.name().to_owned(), cell(rates[category as usize]?))));
             serde_json::Value::Object(cells.collect())
         };
         serde_json::json!({

@@ -53,21 +53,22 @@ impl Rate {
     }
 
     /// How many calls would be admitted right now.
+    #[expect(clippy::cast_possible_truncation, reason = "at most the burst, which is a u32")]
     pub const fn left(self, tat: i64, now: i64) -> u32 {
         let ahead = if tat > now { tat - now } else { 0 };
         let left = self.burst as i64 - (ahead + self.interval_us - 1) / self.interval_us;
-        if left > 0 { left as u32 } else { 0 }
+        if left > 0 { left.cast_unsigned() as u32 } else { 0 }
     }
 
     /// After how many seconds the cell is full again, rounded up.
     pub const fn full_in_secs(tat: i64, now: i64) -> u64 {
-        if tat > now { ((tat - now) as u64).div_ceil(1_000_000) } else { 0 }
+        if tat > now { (tat - now).cast_unsigned().div_ceil(1_000_000) } else { 0 }
     }
 }
 
 /// Microseconds to wait as the seconds of `Retry-After`: at least one.
 pub const fn retry_after_secs(wait_us: i64) -> u64 {
-    let seconds = (wait_us as u64).div_ceil(1_000_000);
+    let seconds = wait_us.cast_unsigned().div_ceil(1_000_000);
     if seconds == 0 { 1 } else { seconds }
 }
 
@@ -95,7 +96,12 @@ mod tests {
     #[test]
     fn no_window_holds_more_than_count_and_burst() {
         // A caller that tries every 7 ms for three periods: count what passes in each window of one period.
-        for rate in [Rate::new(100, 60, 20), Rate::new(7, 60, 7), Rate::new(5000, 3600, 500), Rate::new(1, 60, 1)] {
+        for rate in [
+            Rate::new(100, 60, 20),
+            Rate::new(7, 60, 7),
+            Rate::new(5000, 3600, 500),
+            Rate::new(1, 60, 1),
+        ] {
             let period = i64::from(rate.period_secs()) * SECOND;
             let (mut tat, mut passed) = (0, std::collections::VecDeque::new());
             let mut now = 77 * SECOND;
@@ -117,7 +123,15 @@ mod tests {
     fn what_is_left_is_what_passes() {
         let rate = Rate::new(100, 60, 20);
         let now = 50 * SECOND;
-        for tat in [0, now, now + 1, now + 600_000, now + 5 * SECOND, now + 12 * SECOND, now + 60 * SECOND] {
+        for tat in [
+            0,
+            now,
+            now + 1,
+            now + 600_000,
+            now + 5 * SECOND,
+            now + 12 * SECOND,
+            now + 60 * SECOND,
+        ] {
             let (mut passes, mut at) = (0, tat);
             while let Ok(next) = rate.admit(at, now) {
                 at = next;

@@ -200,7 +200,10 @@ impl Limits {
         };
         let mut standing = Standing::new(token.rates.policy(tool.category));
         let Some(tenant) = caller.tenant() else {
-            return (Err(Error::internal("a tenant's token without its tenant reached the limits")), standing);
+            return (
+                Err(Error::internal("a tenant's token without its tenant reached the limits")),
+                standing,
+            );
         };
         let counted = tool.category.counts(tool.route.effect());
         let token_cell = |standing: &mut Standing, cell: Cell| match token.rates.of(cell) {
@@ -270,8 +273,10 @@ pub async fn place(places: &Arc<Semaphore>, whose: &str) -> Result<OwnedSemaphor
     match tokio::time::timeout(PLACE_WAIT, Arc::clone(places).acquire_owned()).await {
         Ok(Ok(place)) => Ok(place),
         Ok(Err(closed)) => Err(Error::internal(closed)),
-        Err(_) => Err(Error::unavailable(format!("Too many calls {whose} are in flight; wait for some to end"))
-            .coded("too_many_in_flight")
-            .retry_after(1)),
+        Err(_) => Err(
+            Error::unavailable(format!("Too many calls {whose} are in flight; wait for some to end"))
+                .coded("too_many_in_flight")
+                .retry_after(1),
+        ),
     }
 }

@@ -102,7 +102,12 @@ impl Usage {
 
     /// Writes what is counted and not yet written. What cannot be written stays for the next time.
     pub async fn flush(&self, store: &Store, now: i64) -> Result<()> {
-        let waiting: Vec<_> = self.0.iter().filter(|usage| usage.lock().is_waiting()).map(|usage| Arc::clone(&usage)).collect();
+        let waiting: Vec<_> = self
+            .0
+            .iter()
+            .filter(|usage| usage.lock().is_waiting())
+            .map(|usage| Arc::clone(&usage))
+            .collect();
         for batch in waiting.chunks(64) {
             let mut tx = store.write(Reach::Operator).await?;
             let mut taken = Vec::new();
@@ -303,7 +308,9 @@ impl Month {
 
 /// The month that a moment lies in, as stored, and when it ends (epoch milliseconds).
 fn calendar_month(time_zone: &TimeZone, now: i64) -> (String, i64) {
-    let moment = Timestamp::from_millisecond(now).unwrap_or(Timestamp::MAX).to_zoned(time_zone.clone());
+    let moment = Timestamp::from_millisecond(now)
+        .unwrap_or(Timestamp::MAX)
+        .to_zoned(time_zone.clone());
     let end = moment
         .first_of_month()
         .and_then(|first| first.checked_add(1.month()))

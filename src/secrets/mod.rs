@@ -114,9 +114,13 @@ impl Secrets {
                 *self.sealer.write().unwrap_or_else(std::sync::PoisonError::into_inner) = sealer;
                 Ok(())
             }
-            None => Err(Error::unavailable("The gateway cannot open its secrets; its operator is asked to start it again with the current master key")
-                .coded("master_key_rotated")
-                .because(format!("secrets are sealed under the master key {wanted}, which this process does not have"))),
+            None => Err(Error::unavailable(
+                "The gateway cannot open its secrets; its operator is asked to start it again with the current master key",
+            )
+            .coded("master_key_rotated")
+            .because(format!(
+                "secrets are sealed under the master key {wanted}, which this process does not have"
+            ))),
         }
     }
 }

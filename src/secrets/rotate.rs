@@ -96,7 +96,10 @@ pub(super) fn candidates(path: &Path) -> Vec<Key> {
 
 /// Puts the key that opens the database into its place, if it waits beside it.
 pub(super) fn settle(path: &Path, opens: impl Fn(&Key) -> bool) -> Result<()> {
-    let waiting = fs::read_to_string(successor(path)).ok().map(Zeroizing::new).and_then(|text| config::decode_key(&text));
+    let waiting = fs::read_to_string(successor(path))
+        .ok()
+        .map(Zeroizing::new)
+        .and_then(|text| config::decode_key(&text));
     if waiting.is_some_and(|key| opens(&key)) {
         fs::rename(successor(path), path)
             .and_then(|()| sync_folder(path))

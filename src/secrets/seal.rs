@@ -26,7 +26,10 @@ pub struct Sealer {
 
 impl Sealer {
     pub fn new(key: &[u8; KEY_BYTES]) -> Self {
-        let digest = Sha256::new().chain_update(b"smartermcp master key id\0").chain_update(key).finalize();
+        let digest = Sha256::new()
+            .chain_update(b"smartermcp master key id\0")
+            .chain_update(key)
+            .finalize();
         let mut id = [0; ID_BYTES];
         id.copy_from_slice(&digest[..ID_BYTES]);
         Self {
@@ -67,7 +70,11 @@ impl Sealer {
     }
 
     pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let broken = || Error::internal(format!("the secret at {place} does not open: moved, altered, or sealed under another key"));
+        let broken = || {
+            Error::internal(format!(
+                "the secret at {place} does not open: moved, altered, or sealed under another key"
+            ))
+        };
         if Self::id_of(sealed)? != self.id {
             return Err(broken());
         }
@@ -77,7 +84,10 @@ impl Sealer {
             msg: text,
             aad: place.as_bytes(),
         };
-        self.cipher.decrypt(&XNonce::from(nonce), payload).map(Zeroizing::new).map_err(|_| broken())
+        self.cipher
+            .decrypt(&XNonce::from(nonce), payload)
+            .map(Zeroizing::new)
+            .map_err(|_| broken())
     }
 }
 

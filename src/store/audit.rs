@@ -49,7 +49,11 @@ impl Outcome {
     fn columns(&self) -> (&'static str, Option<i64>, Option<&'static str>, Option<i64>) {
         match *self {
             Outcome::Open => (self.name(), None, None, None),
-            Outcome::Done { status, error, duration_ms } => (self.name(), Some(i64::from(status)), error, Some(duration_ms)),
+            Outcome::Done {
+                status,
+                error,
+                duration_ms,
+            } => (self.name(), Some(i64::from(status)), error, Some(duration_ms)),
         }
     }
 }
@@ -113,7 +117,14 @@ pub async fn complete(tx: &mut Tx, tenant: &str, id: &str, outcome: &Outcome) ->
 }
 
 /// A tenant's entries, newest first, before one; of one tool, and of one outcome, where asked.
-pub async fn list(tx: &mut Tx, tenant: &str, before: Option<&str>, tool: Option<&str>, outcome: Option<&str>, limit: i64) -> Result<Vec<Stored>> {
+pub async fn list(
+    tx: &mut Tx,
+    tenant: &str,
+    before: Option<&str>,
+    tool: Option<&str>,
+    outcome: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Stored>> {
     let mut query = QueryBuilder::<Any>::new("select * from audit where tenant_id = ");
     query.push_bind(tenant);
     if let Some(before) = before {

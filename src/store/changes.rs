@@ -48,7 +48,9 @@ pub async fn record(tx: &mut Tx, kind: Kind, subject: &str, at: i64) -> Result<(
 }
 
 pub async fn revision(tx: &mut Tx) -> Result<i64> {
-    let row = sqlx::query("select revision from revision where id = 1").fetch_one(tx.connection()).await?;
+    let row = sqlx::query("select revision from revision where id = 1")
+        .fetch_one(tx.connection())
+        .await?;
     column(&row, "revision")
 }
 
@@ -76,7 +78,10 @@ pub async fn since(tx: &mut Tx, known: i64, now: i64) -> Result<Option<Vec<Chang
 
 /// Forgets changes older than every replica's memory.
 pub async fn prune(tx: &mut Tx, before: i64) -> Result<u64> {
-    let done = sqlx::query("delete from changes where at < $1").bind(before).execute(tx.connection()).await?;
+    let done = sqlx::query("delete from changes where at < $1")
+        .bind(before)
+        .execute(tx.connection())
+        .await?;
     Ok(done.rows_affected())
 }
 
@@ -102,6 +107,9 @@ pub async fn lives(tx: &mut Tx, instance: &str, after: i64) -> Result<bool> {
 
 /// Takes processes off the list: those not seen since a moment, or all of them.
 pub async fn bury(tx: &mut Tx, before: i64) -> Result<()> {
-    sqlx::query("delete from instances where seen_at < $1").bind(before).execute(tx.connection()).await?;
+    sqlx::query("delete from instances where seen_at < $1")
+        .bind(before)
+        .execute(tx.connection())
+        .await?;
     Ok(())
 }

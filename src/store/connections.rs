@@ -38,7 +38,9 @@ pub async fn list(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Row>> {
 
 /// For the rotation of the master key: every connection.
 pub async fn list_all(tx: &mut Tx) -> Result<Vec<Row>> {
-    let rows = sqlx::query("select * from connections order by tenant_id, backend").fetch_all(tx.connection()).await?;
+    let rows = sqlx::query("select * from connections order by tenant_id, backend")
+        .fetch_all(tx.connection())
+        .await?;
     rows.iter().map(read).collect()
 }
 

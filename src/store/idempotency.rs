@@ -91,14 +91,13 @@ pub async fn prune(tx: &mut Tx, before: i64, batch: i64) -> Result<u64> {
 
 /// For the rotation of the master key: finished claims, after one.
 pub async fn finished_after(tx: &mut Tx, after: (&str, &str), batch: i64) -> Result<Vec<Claim>> {
-    let rows = sqlx::query(
-        "select * from idempotency where outcome is not null and (tenant_id, key) > ($1, $2) order by tenant_id, key limit $3",
-    )
-    .bind(after.0)
-    .bind(after.1)
-    .bind(batch)
-    .fetch_all(tx.connection())
-    .await?;
+    let rows =
+        sqlx::query("select * from idempotency where outcome is not null and (tenant_id, key) > ($1, $2) order by tenant_id, key limit $3")
+            .bind(after.0)
+            .bind(after.1)
+            .bind(batch)
+            .fetch_all(tx.connection())
+            .await?;
     rows.iter().map(read).collect()
 }
 

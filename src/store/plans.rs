@@ -31,6 +31,8 @@ pub async fn find(tx: &mut Tx, name: &str) -> Result<Option<Plan>> {
 }
 
 pub async fn names(tx: &mut Tx) -> Result<Vec<String>> {
-    let rows = sqlx::query("select name from plans order by name").fetch_all(tx.connection()).await?;
+    let rows = sqlx::query("select name from plans order by name")
+        .fetch_all(tx.connection())
+        .await?;
     rows.iter().map(|row| column(row, "name")).collect()
 }

@@ -23,7 +23,9 @@ pub async fn list_all(tx: &mut Tx) -> Result<Vec<Switch>> {
         .map(|row| {
             Ok(Switch {
                 id: column(row, "id")?,
-                tenant_id: column::<Option<String>>(row, "tenant_id")?.map(|id| TenantId::stored(&id)).transpose()?,
+                tenant_id: column::<Option<String>>(row, "tenant_id")?
+                    .map(|id| TenantId::stored(&id))
+                    .transpose()?,
                 backend: column(row, "backend")?,
                 tool: column(row, "tool")?,
                 reason: column(row, "reason")?,
@@ -50,6 +52,9 @@ pub async fn insert(tx: &mut Tx, switch: &Switch) -> Result<()> {
 
 /// Whether there was such a switch.
 pub async fn remove(tx: &mut Tx, id: &str) -> Result<bool> {
-    let done = sqlx::query("delete from switches where id = $1").bind(id).execute(tx.connection()).await?;
+    let done = sqlx::query("delete from switches where id = $1")
+        .bind(id)
+        .execute(tx.connection())
+        .await?;
     Ok(done.rows_affected() > 0)
 }

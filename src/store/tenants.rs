@@ -102,8 +102,14 @@ pub async fn delete(tx: &mut Tx, id: TenantId, at: i64) -> Result<()> {
         .bind(at)
         .execute(tx.connection())
         .await?;
-    sqlx::query("delete from connections where tenant_id = $1").bind(&id).execute(tx.connection()).await?;
-    sqlx::query("delete from idempotency where tenant_id = $1").bind(&id).execute(tx.connection()).await?;
+    sqlx::query("delete from connections where tenant_id = $1")
+        .bind(&id)
+        .execute(tx.connection())
+        .await?;
+    sqlx::query("delete from idempotency where tenant_id = $1")
+        .bind(&id)
+        .execute(tx.connection())
+        .await?;
     sqlx::query("update tokens set revoked_at = $2 where tenant_id = $1 and revoked_at is null")
         .bind(&id)
         .bind(at)

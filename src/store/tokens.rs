@@ -39,7 +39,9 @@ pub async fn find_by_hash(tx: &mut Tx, hash: &TokenHash) -> Result<Option<Token>
 /// The token, if it is this tenant's; for the operator (`None`), whoever's it is.
 pub async fn find(tx: &mut Tx, tenant: Option<TenantId>, id: TokenId) -> Result<Option<Token>> {
     let row = match tenant {
-        Some(tenant) => sqlx::query("select * from tokens where id = $1 and tenant_id = $2").bind(id.to_string()).bind(tenant.to_string()),
+        Some(tenant) => sqlx::query("select * from tokens where id = $1 and tenant_id = $2")
+            .bind(id.to_string())
+            .bind(tenant.to_string()),
         None => sqlx::query("select * from tokens where id = $1").bind(id.to_string()),
     }
     .fetch_optional(tx.connection())
@@ -55,7 +57,9 @@ pub async fn list(tx: &mut Tx, tenant: Option<TenantId>, after: Option<&str>, li
             .bind(tenant.to_string())
             .bind(after)
             .bind(limit),
-        None => sqlx::query("select * from tokens where id > $1 order by id limit $2").bind(after).bind(limit),
+        None => sqlx::query("select * from tokens where id > $1 order by id limit $2")
+            .bind(after)
+            .bind(limit),
     }
     .fetch_all(tx.connection())
     .await?;
@@ -63,7 +67,12 @@ pub async fn list(tx: &mut Tx, tenant: Option<TenantId>, after: Option<&str>, li
 }
 
 pub async fn insert(tx: &mut Tx, token: &Token, hash: &TokenHash) -> Result<()> {
-    let limits = token.limits.as_ref().map(serde_json::to_string).transpose().map_err(Error::internal)?;
+    let limits = token
+        .limits
+        .as_ref()
+        .map(serde_json::to_string)
+        .transpose()
+        .map_err(Error::internal)?;
     sqlx::query(
         "insert into tokens (id, tenant_id, hash, name, scopes, agent, limits, created_at, created_by, expires_at) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -137,11 +146,16 @@ pub async fn operator_has_one(tx: &mut Tx, now: i64) -> Result<bool> {
 fn read(row: &AnyRow) -> Result<Token> {
     Ok(Token {
         id: TokenId::stored(&column::<String>(row, "id")?)?,
-        tenant_id: column::<Option<String>>(row, "tenant_id")?.map(|id| TenantId::stored(&id)).transpose()?,
+        tenant_id: column::<Option<String>>(row, "tenant_id")?
+            .map(|id| TenantId::stored(&id))
+            .transpose()?,
         name: column(row, "name")?,
         scopes: Scopes::from_stored(&column::<String>(row, "scopes")?),
         agent: column::<Option<String>>(row, "agent")?
-            .map(|name| name.parse().map_err(|()| Error::internal(format!("stored agent {name:?} is unknown"))))
+            .map(|name| {
+                name.parse()
+                    .map_err(|()| Error::internal(format!("stored agent {name:?} is unknown")))
+            })
             .transpose()?,
         limits: column::<Option<String>>(row, "limits")?
             .map(|text| serde_json::from_str(&text).map_err(Error::internal))
@@ -150,7 +164,9 @@ fn read(row: &AnyRow) -> Result<Token> {
         created_by: column(row, "created_by")?,
         expires_at: column(row, "expires_at")?,
         revoked_at: column(row, "revoked_at")?,
-        rotated_to: column::<Option<String>>(row, "rotated_to")?.map(|id| TokenId::stored(&id)).transpose()?,
+        rotated_to: column::<Option<String>>(row, "rotated_to")?
+            .map(|id| TokenId::stored(&id))
+            .transpose()?,
         last_used_at: column(row, "last_used_at")?,
     })
 }

@@ -19,7 +19,9 @@ const CONNECTIONS: &str = "mcp_active_connections";
 const AUDIT_WAITING: &str = "smartermcp_audit_entries_waiting";
 
 /// From a millisecond to a minute, in seconds.
-const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const BUCKETS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
 /// The `agent` of a token that names none, and the `tool` of a call to none.
 pub const NONE: &str = "none";
 
@@ -122,7 +124,11 @@ impl Metrics {
 
     fn request(&self, tool: &'static str, agent: &'static str, status: u16) -> Counter {
         kept(&self.requests, (tool, agent, status), || {
-            let labels = [("tool", tool.to_owned()), ("agent", agent.to_owned()), ("status", status.to_string())];
+            let labels = [
+                ("tool", tool.to_owned()),
+                ("agent", agent.to_owned()),
+                ("status", status.to_string()),
+            ];
             let labels: Vec<_> = labels.into_iter().map(|(name, value)| Label::new(name, value)).collect();
             self.recorder.register_counter(&Key::from_parts(REQUESTS, labels), &METADATA)
         })
@@ -130,7 +136,8 @@ impl Metrics {
 
     fn error(&self, tool: &'static str, code: &'static str) -> Counter {
         kept(&self.errors, (tool, code), || {
-            self.recorder.register_counter(&key(ERRORS, &[("tool", tool), ("error_type", code)]), &METADATA)
+            self.recorder
+                .register_counter(&key(ERRORS, &[("tool", tool), ("error_type", code)]), &METADATA)
         })
     }
 }

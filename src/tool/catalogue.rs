@@ -21,13 +21,21 @@ impl Catalogue {
         for tool in &tools {
             let plain = tool.name.len() <= 64 && tool.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
             assert!(plain, "the name {} is not fit for every model's API", tool.name);
-            assert!(by_name.insert(tool.name, Arc::clone(tool)).is_none(), "two tools are called {}", tool.name);
+            assert!(
+                by_name.insert(tool.name, Arc::clone(tool)).is_none(),
+                "two tools are called {}",
+                tool.name
+            );
             let route = (tool.route.method.clone(), tool.route.path);
             if let Some(other) = routes.insert(route, tool.name) {
                 panic!("{} and {other} share a route", tool.name);
             }
             for parameter in tool.route.parameters() {
-                assert!(tool.input.has(parameter), "the route of {} names {parameter}, which is no parameter", tool.name);
+                assert!(
+                    tool.input.has(parameter),
+                    "the route of {} names {parameter}, which is no parameter",
+                    tool.name
+                );
             }
         }
         Self { tools, by_name }

@@ -34,7 +34,10 @@ impl Shape {
         };
         own.or_else(|| {
             let either = schema.get("anyOf").or_else(|| schema.get("oneOf"))?.as_array()?;
-            either.iter().find(|option| option.get("type") != Some(&Value::from("null"))).map(Shape::of)
+            either
+                .iter()
+                .find(|option| option.get("type") != Some(&Value::from("null")))
+                .map(Shape::of)
         })
         .unwrap_or(Shape::Text)
     }
@@ -58,7 +61,11 @@ pub fn read<'a>(shape: impl Fn(&str) -> Option<Shape>, pairs: impl Iterator<Item
             continue;
         }
         match shape(&name).unwrap_or(Shape::Text) {
-            Shape::List => text.split(',').map(str::trim).filter(|item| !item.is_empty()).for_each(|item| push(&mut object, &name, item)),
+            Shape::List => text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .for_each(|item| push(&mut object, &name, item)),
             Shape::Object => {
                 object.insert(name, serde_json::from_str(&text).unwrap_or(Value::String(text)));
             }

@@ -47,7 +47,9 @@ impl InputSchema {
     }
 
     pub fn is_required(&self, name: &str) -> bool {
-        self.schema["required"].as_array().is_some_and(|required| required.iter().any(|item| item == name))
+        self.schema["required"]
+            .as_array()
+            .is_some_and(|required| required.iter().any(|item| item == name))
     }
 
     /// The parameters, in the order of their names.
@@ -85,7 +87,10 @@ impl InputSchema {
         match error.kind() {
             ValidationErrorKind::Required { property } => {
                 let name = property.as_str().unwrap_or_default();
-                let what = self.parameter(name)["description"].as_str().map(|text| format!(": {text}")).unwrap_or_default();
+                let what = self.parameter(name)["description"]
+                    .as_str()
+                    .map(|text| format!(": {text}"))
+                    .unwrap_or_default();
                 format!("{}: is missing{what}", at(name))
             }
             ValidationErrorKind::AdditionalProperties { unexpected } => {
@@ -100,12 +105,18 @@ impl InputSchema {
             }
             ValidationErrorKind::Enum { options } => {
                 let options: Vec<_> = options.as_array().into_iter().flatten().map(Value::to_string).collect();
-                format!("{field}: must be one of {}, not {}", options.join(", "), shortened(error.instance()))
+                format!(
+                    "{field}: must be one of {}, not {}",
+                    options.join(", "),
+                    shortened(error.instance())
+                )
             }
             ValidationErrorKind::Type { kind } => {
                 let kind = match kind {
                     jsonschema::error::TypeKind::Single(kind) => kind.to_string(),
-                    jsonschema::error::TypeKind::Multiple(kinds) => kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(" or "),
+                    jsonschema::error::TypeKind::Multiple(kinds) => {
+                        kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(" or ")
+                    }
                 };
                 format!("{field}: must be of type {kind}, not {}", shortened(error.instance()))
             }

@@ -35,7 +35,9 @@ impl<T: Serialize + JsonSchema + Send> Output for T {
     }
 
     fn render(self) -> Result<Rendered> {
-        serde_json::value::to_raw_value(&self).map(Rendered::Object).map_err(Error::internal)
+        serde_json::value::to_raw_value(&self)
+            .map(Rendered::Object)
+            .map_err(Error::internal)
     }
 }
 

@@ -31,7 +31,9 @@ pub fn seal(secrets: &Secrets, tenant: &str, list: &str, position: &str) -> Stri
 /// # Errors
 /// When it was given to somebody else, for another list, or by nobody.
 pub fn open(secrets: &Secrets, tenant: &str, list: &str, cursor: &str) -> Result<String> {
-    let wrong = || Error::invalid("cursor: this is not a cursor of this list; pass next_cursor as it was given, or leave it out for the first page");
+    let wrong = || {
+        Error::invalid("cursor: this is not a cursor of this list; pass next_cursor as it was given, or leave it out for the first page")
+    };
     if cursor.len() > CURSOR_MAX {
         return Err(wrong());
     }

@@ -14,15 +14,21 @@ pub struct Described {
 pub fn of<T: JsonSchema>(name: &str) -> Described {
     let mut schema = plain::<T>();
     let object = schema.as_object_mut().expect("a derived schema is an object");
-    assert_eq!(object.get("type").and_then(Value::as_str), Some("object"), "the input of {name} is no object");
-    let description = match object.remove("description") {
-        Some(Value::String(text)) => text,
-        _ => panic!("the tool {name} has no doc comment"),
+    assert_eq!(
+        object.get("type").and_then(Value::as_str),
+        Some("object"),
+        "the input of {name} is no object"
+    );
+    let Some(Value::String(description)) = object.remove("description") else {
+        panic!("the tool {name} has no doc comment");
     };
     object.insert("additionalProperties".to_owned(), Value::Bool(false));
     let properties = object.entry("properties").or_insert_with(|| Value::Object(Map::new()));
     for (property, schema) in properties.as_object().into_iter().flatten() {
-        assert!(schema.get("description").is_some(), "the parameter {property} of {name} has no doc comment");
+        assert!(
+            schema.get("description").is_some(),
+            "the parameter {property} of {name} has no doc comment"
+        );
     }
     Described { schema, description }
 }

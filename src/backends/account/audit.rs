@@ -100,7 +100,15 @@ impl Tool for ListAudit {
             Outcome::Ok => "ok",
             Outcome::Failed => "failed",
         });
-        let rows = store::audit::list(&mut tx, &tenant, before.as_deref(), self.tool.as_deref(), outcome, i64::from(limit) + 1).await?;
+        let rows = store::audit::list(
+            &mut tx,
+            &tenant,
+            before.as_deref(),
+            self.tool.as_deref(),
+            outcome,
+            i64::from(limit) + 1,
+        )
+        .await?;
         let (rows, next) = page(rows, limit, |entry| entry.id.clone());
         Ok(Entries {
             entries: rows

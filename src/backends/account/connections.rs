@@ -99,7 +99,9 @@ impl Tool for SetConnection {
 
         let (tenant_id, now) = (tenant.tenant.id, account.now());
         let mut tx = account.write().await?;
-        let created_at = store::connections::find(&mut tx, tenant_id, kind.name).await?.map_or(now, |row| row.created_at);
+        let created_at = store::connections::find(&mut tx, tenant_id, kind.name)
+            .await?
+            .map_or(now, |row| row.created_at);
         let id = id::ordered().to_string();
         let place = secrets::connection_place(tenant_id, kind.name, &id);
         let row = store::connections::Row {
@@ -113,7 +115,9 @@ impl Tool for SetConnection {
             updated_at: now,
         };
         store::connections::put(&mut tx, &row).await?;
-        account.commit(tx, changes::Kind::Connection, format!("{tenant_id}/{}", kind.name)).await?;
+        account
+            .commit(tx, changes::Kind::Connection, format!("{tenant_id}/{}", kind.name))
+            .await?;
         Shown::new(row)
     }
 }
@@ -224,7 +228,9 @@ impl Tool for RemoveConnection {
         if !store::connections::remove(&mut tx, tenant, kind.name).await? {
             return Err(none(kind.name));
         }
-        account.commit(tx, changes::Kind::Connection, format!("{tenant}/{}", kind.name)).await?;
+        account
+            .commit(tx, changes::Kind::Connection, format!("{tenant}/{}", kind.name))
+            .await?;
         Ok(Done::YES)
     }
 }
@@ -253,7 +259,9 @@ impl Tool for TestConnection {
     async fn call(self, account: &Account) -> Result<Tested> {
         let tenant = account.tenant(self.tenant_id.as_deref()).await?;
         let kind = account.state().connections.kind(&self.backend)?;
-        kind.test(account.session.clone().on_behalf_of(tenant)).await.map_err(|error| explained(kind.name, error))
+        kind.test(account.session.clone().on_behalf_of(tenant))
+            .await
+            .map_err(|error| explained(kind.name, error))
     }
 }
 

@@ -80,13 +80,17 @@ impl Tool for CreateSwitch {
             None => account.owner(),
         };
         if tenant_id.is_none() && self.backend.is_none() && self.tool.is_none() {
-            return Err(Error::invalid("Name at least one of tenant_id, backend and tool: a switch for everything would switch itself off"));
+            return Err(Error::invalid(
+                "Name at least one of tenant_id, backend and tool: a switch for everything would switch itself off",
+            ));
         }
         if let Some(name) = &self.tool {
             match account.state().catalogue.find(name) {
                 None => return Err(Error::invalid(format!("tool: there is no tool '{name}'"))),
                 Some(tool) if tool.category == Category::Account && tenant_id.is_none() => {
-                    return Err(Error::invalid("tool: tools of the account cannot be switched off for everybody, or nobody could switch them on again"));
+                    return Err(Error::invalid(
+                        "tool: tools of the account cannot be switched off for everybody, or nobody could switch them on again",
+                    ));
                 }
                 Some(_) => {}
             }

@@ -11,12 +11,7 @@ use crate::{
     id::TenantId,
     store::{self, changes},
     tenant::{self, Status, Tenant},
-    tool::{
-        Category, Definition, Route, Tool,
-        output::Done,
-        page::LIMIT_DEFAULT,
-        tool,
-    },
+    tool::{Category, Definition, Route, Tool, output::Done, page::LIMIT_DEFAULT, tool},
 };
 
 pub(super) fn tools() -> Vec<Definition> {

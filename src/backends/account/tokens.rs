@@ -14,12 +14,7 @@ use crate::{
     limits::Custom,
     store::{self, Tx, changes, tokens::Token},
     tenant,
-    tool::{
-        Category, Definition, Route, Tool,
-        output::Done,
-        page::LIMIT_DEFAULT,
-        tool,
-    },
+    tool::{Category, Definition, Route, Tool, output::Done, page::LIMIT_DEFAULT, tool},
 };
 
 pub(super) fn tools() -> Vec<Definition> {
@@ -360,7 +355,9 @@ fn issued(made: Token, api_token: &str) -> Result<Issued> {
         id: made.id,
         api_token: api_token.to_owned(),
         name: made.name,
-        tenant_id: made.tenant_id.ok_or_else(|| Error::internal("a token was issued without a tenant"))?,
+        tenant_id: made
+            .tenant_id
+            .ok_or_else(|| Error::internal("a token was issued without a tenant"))?,
         scopes: made.scopes.given().collect(),
         agent: made.agent,
         expires_at: made.expires_at,
@@ -387,7 +384,11 @@ fn check_holds(account: &Account, scopes: Scopes) -> Result<()> {
     if caller.is_operator() {
         return Ok(());
     }
-    let lacking: Vec<_> = scopes.given().filter(|scope| !caller.scopes().grant(*scope)).map(Scope::name).collect();
+    let lacking: Vec<_> = scopes
+        .given()
+        .filter(|scope| !caller.scopes().grant(*scope))
+        .map(Scope::name)
+        .collect();
     match lacking.first() {
         None => Ok(()),
         Some(first) => Err(Error::new(
@@ -407,15 +408,21 @@ fn end(now: i64, at: Option<&str>, in_secs: Option<i64>) -> Result<i64> {
         (None, Some(seconds)) => now.saturating_add(seconds.saturating_mul(1000)),
         (Some(text), None) => text
             .parse::<Timestamp>()
-            .map_err(|_| Error::invalid(format!("expires_at: '{text}' is no RFC 3339 time; write it like 2027-12-31T23:59:59Z")))?
+            .map_err(|_| {
+                Error::invalid(format!(
+                    "expires_at: '{text}' is no RFC 3339 time; write it like 2027-12-31T23:59:59Z"
+                ))
+            })?
             .as_millisecond(),
     };
     if end <= now {
         return Err(Error::invalid("expires_at: lies in the past"));
     }
     if end > now + LONGEST_LIFE_MS {
-        return Err(Error::invalid(format!("expires_at: must be before {}", clock::rfc3339(now + LONGEST_LIFE_MS))));
+        return Err(Error::invalid(format!(
+            "expires_at: must be before {}",
+            clock::rfc3339(now + LONGEST_LIFE_MS)
+        )));
     }
     Ok(end)
 }
-

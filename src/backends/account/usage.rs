@@ -38,7 +38,7 @@ pub struct Usage {
 /// One meter.
 #[derive(Serialize, JsonSchema)]
 pub struct Used {
-    /// api_calls, workflows (executions) or code_generations.
+    /// `api_calls`, workflows (executions) or `code_generations`.
     meter: &'static str,
     used: i64,
     /// Null: no limit.

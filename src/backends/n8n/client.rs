@@ -66,11 +66,18 @@ impl Connected for N8n {
             }
         };
         if let Some(scopes) = &scopes {
-            let missing: Vec<_> = SCOPES.iter().filter(|scope| !scopes.iter().any(|given| given == **scope)).copied().collect();
+            let missing: Vec<_> = SCOPES
+                .iter()
+                .filter(|scope| !scopes.iter().any(|given| given == **scope))
+                .copied()
+                .collect();
             if !missing.is_empty() {
                 return Err(Error::new(
                     Kind::BackendRefused,
-                    format!("The API key works, and lacks the permissions {}; make one with these scopes", missing.join(", ")),
+                    format!(
+                        "The API key works, and lacks the permissions {}; make one with these scopes",
+                        missing.join(", ")
+                    ),
                 )
                 .coded("permission_missing"));
             }
@@ -133,8 +140,13 @@ pub(super) fn said(body: &Value) -> Option<String> {
 }
 
 pub(super) fn secret_header(secret: &str) -> Result<HeaderValue> {
-    let mut value = HeaderValue::from_str(secret)
-        .map_err(|_| Error::new(Kind::BackendRefused, "The stored credential holds characters that no HTTP header takes; set it again").coded("credential_refused"))?;
+    let mut value = HeaderValue::from_str(secret).map_err(|_| {
+        Error::new(
+            Kind::BackendRefused,
+            "The stored credential holds characters that no HTTP header takes; set it again",
+        )
+        .coded("credential_refused")
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -181,16 +181,24 @@ impl Tool for WorkflowStatus {
 pub(super) async fn find(n8n: &N8n, execution: &str) -> Result<Raw> {
     if execution.is_empty() || execution.len() > 20 || !execution.bytes().all(|byte| byte.is_ascii_digit()) {
         let quoted: String = execution.chars().take(64).collect();
-        return Err(Error::not_found(format!("execution_id: '{quoted}' is no execution of n8n; its ids are numbers such as 1042")));
+        return Err(Error::not_found(format!(
+            "execution_id: '{quoted}' is no execution of n8n; its ids are numbers such as 1042"
+        )));
     }
-    n8n.read(&format!("/api/v1/executions/{execution}"), &[("includeData", "true")]).await
+    n8n.read(&format!("/api/v1/executions/{execution}"), &[("includeData", "true")])
+        .await
 }
 
 /// What the last node gave in its last run.
 fn output(result: &ResultData) -> Option<Value> {
     let runs = result.run_data.get(result.last_node_executed.as_ref()?)?;
     let runs: Vec<Run> = serde_json::from_str(runs.get()).ok()?;
-    let mut items: Vec<Value> = runs.into_iter().next_back()?.items().map(|item| without_headers(item.json)).collect();
+    let mut items: Vec<Value> = runs
+        .into_iter()
+        .next_back()?
+        .items()
+        .map(|item| without_headers(item.json))
+        .collect();
     match items.len() {
         0 => None,
         1 => items.pop(),

@@ -65,7 +65,9 @@ impl N8n {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {} });
         let reply = self.send(&request).await?;
         if matches!(reply.status.as_u16(), 401 | 403) {
-            return Err(Error::new(Kind::BackendRefused, "The API key works, and n8n's MCP server refuses mcp_token").coded("credential_refused"));
+            return Err(
+                Error::new(Kind::BackendRefused, "The API key works, and n8n's MCP server refuses mcp_token").coded("credential_refused"),
+            );
         }
         message(reply).map(drop)
     }
@@ -102,5 +104,6 @@ fn message(reply: Reply) -> Result<Value> {
     }
     let body = String::from_utf8_lossy(&reply.body);
     let data = body.lines().find_map(|line| line.strip_prefix("data:")).unwrap_or(&body);
-    serde_json::from_str(data.trim()).map_err(|error| Error::new(Kind::BackendRefused, "n8n's MCP server did not answer as MCP has it").because(error))
+    serde_json::from_str(data.trim())
+        .map_err(|error| Error::new(Kind::BackendRefused, "n8n's MCP server did not answer as MCP has it").because(error))
 }

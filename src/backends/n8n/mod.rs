@@ -18,7 +18,10 @@ pub use self::client::N8n;
 use crate::tool::Definition;
 
 pub(super) fn tools() -> Vec<Definition> {
-    [workflows::tools(), trigger::tools(), executions::tools()].into_iter().flatten().collect()
+    [workflows::tools(), trigger::tools(), executions::tools()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What a tenant gives us to reach its n8n.

@@ -3,11 +3,7 @@
 //! A webhook's answer does not say which execution it began. Each call therefore carries a header that n8n keeps with the
 //! execution's data, and the newest executions of the workflow are searched for it.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderName, HeaderValue, Method, header};
@@ -85,7 +81,11 @@ struct Trigger {
 
 #[derive(Debug)]
 enum By {
-    Webhook { method: Method, path: String, authentication: Authentication },
+    Webhook {
+        method: Method,
+        path: String,
+        authentication: Authentication,
+    },
     /// Through n8n's MCP server, by a webhook node that cannot be reached from outside.
     McpWebhook { node: String },
     /// Through n8n's MCP server, by a schedule or the like, which takes no input.
@@ -186,15 +186,23 @@ async fn trigger_of(n8n: &N8n, named: &str) -> Result<Arc<Trigger>> {
     }
     let nodes = workflow.active_version.map_or(workflow.nodes, |version| version.nodes);
     let by = choose(n8n, &workflow.name, &nodes)?;
-    let trigger = Arc::new(Trigger { workflow_id: workflow.id, by });
+    let trigger = Arc::new(Trigger {
+        workflow_id: workflow.id,
+        by,
+    });
     connection.learn(named, Arc::clone(&trigger));
     Ok(trigger)
 }
 
 async fn find(n8n: &N8n, named: &str) -> Result<Workflow> {
-    let plain = named.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let plain = named
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     if plain {
-        match n8n.read(&format!("/api/v1/workflows/{}", segment(named)), &[("excludePinnedData", "true")]).await {
+        match n8n
+            .read(&format!("/api/v1/workflows/{}", segment(named)), &[("excludePinnedData", "true")])
+            .await
+        {
             Ok(workflow) => return Ok(workflow),
             Err(error) if error.kind() == Kind::NotFound => {}
             Err(error) => return Err(error),
@@ -202,14 +210,29 @@ async fn find(n8n: &N8n, named: &str) -> Result<Workflow> {
     }
     // The filter finds names that contain the text, in any case: the exact one is picked here.
     let page: Page<Workflow> = n8n
-        .read("/api/v1/workflows", &[("name", named), ("limit", "250"), ("excludePinnedData", "true")])
+        .read(
+            "/api/v1/workflows",
+            &[("name", named), ("limit", "250"), ("excludePinnedData", "true")],
+        )
         .await?;
-    let mut exact: Vec<_> = page.data.into_iter().filter(|workflow| workflow.name == named && !workflow.is_archived).collect();
+    let mut exact: Vec<_> = page
+        .data
+        .into_iter()
+        .filter(|workflow| workflow.name == named && !workflow.is_archived)
+        .collect();
     match (exact.pop(), exact.len()) {
         (Some(workflow), 0) => Ok(workflow),
         (Some(last), _) => {
-            let ids: Vec<_> = exact.iter().map(|workflow| workflow.id.as_str()).chain([last.id.as_str()]).collect();
-            Err(Error::conflict(format!("workflow_id: several workflows are called '{named}': {}; name one by its id", ids.join(", "))).coded("ambiguous_name"))
+            let ids: Vec<_> = exact
+                .iter()
+                .map(|workflow| workflow.id.as_str())
+                .chain([last.id.as_str()])
+                .collect();
+            Err(Error::conflict(format!(
+                "workflow_id: several workflows are called '{named}': {}; name one by its id",
+                ids.join(", ")
+            ))
+            .coded("ambiguous_name"))
         }
         (None, _) => Err(Error::not_found(format!(
             "workflow_id: n8n has no workflow with the id or exact name '{named}'; workflows_list names them"
@@ -220,10 +243,15 @@ async fn find(n8n: &N8n, named: &str) -> Result<Workflow> {
 /// A webhook that can be called from outside, else n8n's MCP server.
 fn choose(n8n: &N8n, name: &str, nodes: &[Node]) -> Result<By> {
     let has_mcp = n8n.credential.mcp_token.is_some();
-    let webhooks: Vec<_> = nodes.iter().filter(|node| node.kind == "n8n-nodes-base.webhook" && !node.disabled).collect();
+    let webhooks: Vec<_> = nodes
+        .iter()
+        .filter(|node| node.kind == "n8n-nodes-base.webhook" && !node.disabled)
+        .collect();
     let mut reachable: Vec<_> = webhooks.iter().filter_map(|node| webhook(node)).collect();
     reachable.sort_by_key(|(method, ..)| *method != Method::POST);
-    let first = reachable.into_iter().find(|(.., authentication)| *authentication != Authentication::Other || !has_mcp);
+    let first = reachable
+        .into_iter()
+        .find(|(.., authentication)| *authentication != Authentication::Other || !has_mcp);
     if let Some((method, path, authentication)) = first {
         if authentication == Authentication::Other {
             return Err(Error::conflict(format!(
@@ -231,7 +259,11 @@ fn choose(n8n: &N8n, name: &str, nodes: &[Node]) -> Result<By> {
             ))
             .coded("not_triggerable"));
         }
-        return Ok(By::Webhook { method, path, authentication });
+        return Ok(By::Webhook {
+            method,
+            path,
+            authentication,
+        });
     }
     match webhooks.first() {
         _ if !has_mcp => Err(Error::conflict(format!(
@@ -302,17 +334,21 @@ async fn by_webhook(n8n: &N8n, trigger: &Trigger, input: Map<String, Value>, now
 
 /// Calls the webhook. While it is not registered yet nothing runs, so that asking again is safe.
 async fn call_webhook(n8n: &N8n, trigger: &Trigger, input: &Map<String, Value>) -> Result<Reply> {
-    let By::Webhook { method, path, authentication } = &trigger.by else {
+    let By::Webhook {
+        method,
+        path,
+        authentication,
+    } = &trigger.by
+    else {
         return Err(Error::internal("a workflow without webhook was to be called by one"));
     };
     let path = format!("/webhook/{}", path.split('/').map(segment).collect::<Vec<_>>().join("/"));
     let mut pauses = REGISTERING.into_iter();
     loop {
-        let mut request = n8n
-            .http
-            .write(method.clone(), &path)
-            .within(WEBHOOK)
-            .header(CORRELATION, HeaderValue::from_str(&n8n.http.session().request_id).map_err(Error::internal)?);
+        let mut request = n8n.http.write(method.clone(), &path).within(WEBHOOK).header(
+            CORRELATION,
+            HeaderValue::from_str(&n8n.http.session().request_id).map_err(Error::internal)?,
+        );
         if let Some((name, value)) = authenticate(n8n, *authentication)? {
             request = request.header(name, value);
         }
@@ -331,7 +367,10 @@ async fn call_webhook(n8n: &N8n, trigger: &Trigger, input: &Map<String, Value>) 
             Some(pause) => tokio::time::sleep(Duration::from_millis(pause)).await,
             None => {
                 n8n.http.session().unreach();
-                return Err(Error::conflict("n8n says that the workflow's webhook is not registered; publish the workflow again in n8n").coded("not_triggerable"));
+                return Err(
+                    Error::conflict("n8n says that the workflow's webhook is not registered; publish the workflow again in n8n")
+                        .coded("not_triggerable"),
+                );
             }
         }
     }
@@ -369,10 +408,23 @@ fn authenticate(n8n: &N8n, authentication: Authentication) -> Result<Option<(Hea
 
 /// What a webhook's answer says of the execution: ended how, or not yet known. Most answers are the workflow's own words.
 fn answered(reply: &Reply) -> Result<Option<Status>> {
-    let refused = |detail: &str| Error::new(Kind::BackendRefused, format!("The workflow's webhook refuses the call ({detail}); check webhook_auth in the n8n connection")).coded("credential_refused");
+    let refused = |detail: &str| {
+        Error::new(
+            Kind::BackendRefused,
+            format!("The workflow's webhook refuses the call ({detail}); check webhook_auth in the n8n connection"),
+        )
+        .coded("credential_refused")
+    };
     let text = String::from_utf8_lossy(&reply.body);
     match reply.status.as_u16() {
-        401 | 403 if text.starts_with("Authori") || text.starts_with("Authenti") || text.starts_with("No token") || text.starts_with("IP is not") => Err(refused(&shortened(&text))),
+        401 | 403
+            if text.starts_with("Authori")
+                || text.starts_with("Authenti")
+                || text.starts_with("No token")
+                || text.starts_with("IP is not") =>
+        {
+            Err(refused(&shortened(&text)))
+        }
         429 | 502 | 503 | 504 => Err(reply.refusal(said)),
         500 if text.contains("Error in workflow") || text.contains("problem executing") => Ok(Some(Status::Failed)),
         _ if text.contains("Workflow was started") => Ok(None),
@@ -416,7 +468,8 @@ fn carries(execution: &Raw, correlation: &str) -> bool {
     let in_item = |json: &Value| json["headers"][CORRELATION.as_str()] == correlation;
     let ran = data.result_data.iter().flat_map(|result| result.run_data.values()).any(|runs| {
         runs.get().contains(correlation)
-            && serde_json::from_str::<Vec<Run>>(runs.get()).is_ok_and(|runs| runs.into_iter().flat_map(Run::items).any(|item| in_item(&item.json)))
+            && serde_json::from_str::<Vec<Run>>(runs.get())
+                .is_ok_and(|runs| runs.into_iter().flat_map(Run::items).any(|item| in_item(&item.json)))
     });
     ran || data
         .execution_data

@@ -136,7 +136,9 @@ impl Tool for ListWorkflows {
             let position: Position = serde_json::from_str(&text).map_err(Error::internal)?;
             let given = filters.0.is_some() || filters.1.is_some();
             if given && filters != (position.active, position.tags.clone()) {
-                return Err(Error::invalid("cursor: it belongs to a list with other filters; repeat those, or leave them out"));
+                return Err(Error::invalid(
+                    "cursor: it belongs to a list with other filters; repeat those, or leave them out",
+                ));
             }
             filters = (position.active, position.tags);
             cursor = Some(position.cursor);
@@ -236,13 +238,40 @@ struct Created {
 
 /// What n8n takes in a node; an export may hold more, which it refuses.
 const NODE_KEYS: &[&str] = &[
-    "id", "name", "webhookId", "disabled", "notesInFlow", "notes", "type", "typeVersion", "executeOnce", "alwaysOutputData",
-    "retryOnFail", "maxTries", "waitBetweenTries", "continueOnFail", "onError", "position", "parameters", "credentials",
+    "id",
+    "name",
+    "webhookId",
+    "disabled",
+    "notesInFlow",
+    "notes",
+    "type",
+    "typeVersion",
+    "executeOnce",
+    "alwaysOutputData",
+    "retryOnFail",
+    "maxTries",
+    "waitBetweenTries",
+    "continueOnFail",
+    "onError",
+    "position",
+    "parameters",
+    "credentials",
 ];
 const SETTINGS_KEYS: &[&str] = &[
-    "saveExecutionProgress", "saveManualExecutions", "saveDataErrorExecution", "saveDataSuccessExecution", "executionTimeout",
-    "errorWorkflow", "timezone", "executionOrder", "binaryMode", "callerPolicy", "callerIds", "timeSavedMode",
-    "timeSavedPerExecution", "availableInMCP",
+    "saveExecutionProgress",
+    "saveManualExecutions",
+    "saveDataErrorExecution",
+    "saveDataSuccessExecution",
+    "executionTimeout",
+    "errorWorkflow",
+    "timezone",
+    "executionOrder",
+    "binaryMode",
+    "callerPolicy",
+    "callerIds",
+    "timeSavedMode",
+    "timeSavedPerExecution",
+    "availableInMCP",
 ];
 
 impl Tool for CreateWorkflow {
@@ -256,8 +285,13 @@ impl Tool for CreateWorkflow {
 
     async fn call(self, n8n: &N8n) -> Result<Created> {
         let tags = self.tags.unwrap_or_default();
-        if let Some(tag) = tags.iter().find(|tag| tag.trim().is_empty() || tag.chars().count() > 24 || tag.contains(',')) {
-            return Err(Error::invalid(format!("tags: '{tag}' cannot be one; use 1 to 24 characters without a comma")));
+        if let Some(tag) = tags
+            .iter()
+            .find(|tag| tag.trim().is_empty() || tag.chars().count() > 24 || tag.contains(','))
+        {
+            return Err(Error::invalid(format!(
+                "tags: '{tag}' cannot be one; use 1 to 24 characters without a comma"
+            )));
         }
         let body = workflow_body(&self.name, self.workflow_json, n8n.credential.mcp_token.is_some())?;
         let notifier = &n8n.http.session().notifier;
@@ -266,12 +300,18 @@ impl Tool for CreateWorkflow {
         let after = |step: &str, error: Error| {
             Error::new(
                 error.kind(),
-                format!("The workflow was created as '{}', and {step} failed: {}", created.id, error.message()),
+                format!(
+                    "The workflow was created as '{}', and {step} failed: {}",
+                    created.id,
+                    error.message()
+                ),
             )
             .coded("partly_done")
         };
         if !tags.is_empty() {
-            set_tags(n8n, &created.id, &tags).await.map_err(|error| after("tagging it", error))?;
+            set_tags(n8n, &created.id, &tags)
+                .await
+                .map_err(|error| after("tagging it", error))?;
         }
         notifier.progress(2.0, Some(3.0), "tagged");
         let active = self.activate.unwrap_or(true);
@@ -352,7 +392,11 @@ async fn set_tags(n8n: &N8n, workflow: &str, wanted: &[String]) -> Result<()> {
         ids.push(json!({ "id": id }));
     }
     let _: Value = n8n
-        .write(Method::PUT, &format!("/api/v1/workflows/{}/tags", segment(workflow)), &Value::Array(ids))
+        .write(
+            Method::PUT,
+            &format!("/api/v1/workflows/{}/tags", segment(workflow)),
+            &Value::Array(ids),
+        )
         .await?;
     Ok(())
 }
@@ -362,7 +406,9 @@ async fn publish(n8n: &N8n, workflow: &str) -> Result<()> {
     let path = |verb: &str| format!("/api/v1/workflows/{}/{verb}", segment(workflow));
     let published = n8n.write::<Value>(Method::POST, &path("publish"), &json!({})).await;
     match published {
-        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::MethodNotAllowed) => n8n.write::<Value>(Method::POST, &path("activate"), &json!({})).await.map(drop),
+        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::MethodNotAllowed) => {
+            n8n.write::<Value>(Method::POST, &path("activate"), &json!({})).await.map(drop)
+        }
         other => other.map(drop),
     }
 }

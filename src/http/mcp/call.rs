@@ -66,7 +66,11 @@ pub async fn serve(state: &Arc<State>, wire: Wire, envelope: &Envelope<'_>, head
     let call = Call {
         caller: wire.caller,
         tool: tool_call.name.into_owned(),
-        input: Input::Json(tool_call.arguments.map_or_else(Bytes::new, |arguments| body.slice_ref(arguments.get().as_bytes()))),
+        input: Input::Json(
+            tool_call
+                .arguments
+                .map_or_else(Bytes::new, |arguments| body.slice_ref(arguments.get().as_bytes())),
+        ),
         key: key(meta, headers),
         door: Door::Mcp,
         trace: trace(meta).or_else(|| Trace::from_headers(headers)),
@@ -80,7 +84,7 @@ pub async fn serve(state: &Arc<State>, wire: Wire, envelope: &Envelope<'_>, head
     stream::answer(state, call, reply, notes, asked, wire.streams).await
 }
 
-fn text<'a>(raw: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
+fn text(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
     serde_json::from_str(raw?.get()).ok()
 }
 
@@ -147,7 +151,11 @@ impl Reply {
             Ok(Rendered::Content(content)) => {
                 out.extend_from_slice(b"\"content\":");
                 push_json(&mut out, &content.blocks);
-                out.extend_from_slice(if content.is_error { b",\"isError\":true" } else { b",\"isError\":false" });
+                out.extend_from_slice(if content.is_error {
+                    b",\"isError\":true"
+                } else {
+                    b",\"isError\":false"
+                });
             }
             Err(error) => {
                 text_block(&mut out, error.message());

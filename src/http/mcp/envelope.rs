@@ -121,14 +121,19 @@ impl<'a> Envelope<'a> {
                 return Err(Fault::bad(
                     INVALID_REQUEST,
                     match first {
-                        Some(b'[') => "Invalid request: batches are not part of the protocol since 2025-06-18; send one request at a time".to_owned(),
+                        Some(b'[') => {
+                            "Invalid request: batches are not part of the protocol since 2025-06-18; send one request at a time".to_owned()
+                        }
                         _ => format!("Invalid request: {error}"),
                     },
                 ));
             }
             // A list is refused as such even where serde stops at its first bracket.
             Err(_) if first == Some(b'[') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => {
-                return Err(Fault::bad(INVALID_REQUEST, "Invalid request: batches are not part of the protocol since 2025-06-18; send one request at a time"));
+                return Err(Fault::bad(
+                    INVALID_REQUEST,
+                    "Invalid request: batches are not part of the protocol since 2025-06-18; send one request at a time",
+                ));
             }
             Err(error) => return Err(Fault::bad(PARSE_ERROR, format!("Parse error: {error}"))),
         };
@@ -136,10 +141,16 @@ impl<'a> Envelope<'a> {
             return Err(Fault::bad(INVALID_REQUEST, "Invalid request: jsonrpc must be \"2.0\""));
         }
         let Some(method) = message.method else {
-            return Err(Fault::bad(INVALID_REQUEST, "Invalid request: there is no method, and this server sends no requests that could be answered"));
+            return Err(Fault::bad(
+                INVALID_REQUEST,
+                "Invalid request: there is no method, and this server sends no requests that could be answered",
+            ));
         };
         let Some(id) = message.id else { return Ok(None) };
-        if !id.get().starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit()) {
+        if !id
+            .get()
+            .starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
+        {
             return Err(Fault::bad(INVALID_REQUEST, "Invalid request: id must be a string or a number"));
         }
         let meta = match message.params {
@@ -171,7 +182,10 @@ impl<'a> Envelope<'a> {
         let invalid = |message: String| Fault::new(StatusCode::OK, INVALID_PARAMS, message);
         let params = self.params.ok_or_else(|| invalid("Invalid params: name is missing".to_owned()))?;
         let call: ToolCall<'a> = serde_json::from_str(params.get()).map_err(|error| invalid(format!("Invalid params: {error}")))?;
-        if call.arguments.is_some_and(|arguments| !arguments.get().starts_with('{') && arguments.get() != "null") {
+        if call
+            .arguments
+            .is_some_and(|arguments| !arguments.get().starts_with('{') && arguments.get() != "null")
+        {
             return Err(invalid("Invalid params: arguments must be an object".to_owned()));
         }
         Ok(call)
@@ -192,15 +206,27 @@ impl<'a> Envelope<'a> {
                 Some(version) => Err(unsupported(version)),
             };
         };
-        let version: Cow<'_, str> = serde_json::from_str(said.get())
-            .map_err(|_| Fault::bad(INVALID_PARAMS, "Invalid params: io.modelcontextprotocol/protocolVersion must be a string"))?;
+        let version: Cow<'_, str> = serde_json::from_str(said.get()).map_err(|_| {
+            Fault::bad(
+                INVALID_PARAMS,
+                "Invalid params: io.modelcontextprotocol/protocolVersion must be a string",
+            )
+        })?;
         if header != Some(&*version) {
             return Err(mismatch("MCP-Protocol-Version"));
         }
         if version != MODERN {
-            return if LEGACY.contains(&&*version) { Ok(Era::Legacy) } else { Err(unsupported(&version)) };
+            return if LEGACY.contains(&&*version) {
+                Ok(Era::Legacy)
+            } else {
+                Err(unsupported(&version))
+            };
         }
-        let capable = self.meta.as_ref().and_then(|meta| meta.client_capabilities).is_some_and(|value| value.get().starts_with('{'));
+        let capable = self
+            .meta
+            .as_ref()
+            .and_then(|meta| meta.client_capabilities)
+            .is_some_and(|value| value.get().starts_with('{'));
         if !capable {
             return Err(Fault::bad(
                 INVALID_PARAMS,
@@ -237,7 +263,10 @@ fn named(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 }
 
 fn mismatch(header: &str) -> Fault {
-    Fault::bad(HEADER_MISMATCH, format!("Header mismatch: {header} is missing or differs from the body"))
+    Fault::bad(
+        HEADER_MISMATCH,
+        format!("Header mismatch: {header} is missing or differs from the body"),
+    )
 }
 
 fn unsupported(version: &str) -> Fault {

@@ -20,8 +20,8 @@ use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{json, value::RawValue};
 
-pub use self::server::{Listed, listed};
 use self::envelope::{Envelope, Era, Fault};
+pub use self::server::{Listed, listed};
 use super::{RequestId, accepts, address, body, json, problem};
 use crate::{
     auth::authenticate,
@@ -40,7 +40,10 @@ pub async fn serve(Shared(state): Shared<Arc<State>>, request: Request) -> Respo
     if request.method() != Method::POST {
         return not_allowed();
     }
-    let request_id = request.extensions().get::<RequestId>().map_or_else(|| Arc::from(""), |RequestId(id)| Arc::clone(id));
+    let request_id = request
+        .extensions()
+        .get::<RequestId>()
+        .map_or_else(|| Arc::from(""), |RequestId(id)| Arc::clone(id));
     match receive(&state, request, &request_id).await {
         Ok(response) => response,
         Err(error) => {
@@ -58,13 +61,24 @@ async fn receive(state: &Arc<State>, request: Request, request_id: &Arc<str>) ->
     // Nothing further in may see, pass on or log the token.
     parts.headers.remove(header::AUTHORIZATION);
     if !is_json(&parts.headers) {
-        return Ok(fault(&Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, envelope::INVALID_REQUEST, "Content-Type must be application/json"), None));
+        return Ok(fault(
+            &Fault::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                envelope::INVALID_REQUEST,
+                "Content-Type must be application/json",
+            ),
+            None,
+        ));
     }
     let accepts_json = accepts(&parts.headers, JSON);
     let accepts_stream = accepts(&parts.headers, EVENT_STREAM);
     if !accepts_json && !accepts_stream {
         return Ok(fault(
-            &Fault::new(StatusCode::NOT_ACCEPTABLE, envelope::INVALID_REQUEST, "Accept must take application/json and text/event-stream"),
+            &Fault::new(
+                StatusCode::NOT_ACCEPTABLE,
+                envelope::INVALID_REQUEST,
+                "Accept must take application/json and text/event-stream",
+            ),
             None,
         ));
     }
@@ -97,7 +111,9 @@ async fn receive(state: &Arc<State>, request: Request, request_id: &Arc<str>) ->
         }
         Ok(()) => {
             let id = envelope.id.to_owned();
-            parts.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+            parts
+                .headers
+                .insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
             parts.extensions.insert(caller);
             protocol(state, http::Request::from_parts(parts, Full::new(bytes.clone())), &id).await
         }
@@ -113,10 +129,16 @@ async fn protocol(state: &Arc<State>, request: http::Request<Full<Bytes>>, id: &
         return refusal(&Error::new(Kind::Timeout, "The gateway did not answer in time"), Some(id));
     };
     let (parts, body) = response.into_parts();
-    let plain = parts.headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind.to_str().is_ok_and(|kind| kind.starts_with("text/plain")));
+    let plain = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .is_none_or(|kind| kind.to_str().is_ok_and(|kind| kind.starts_with("text/plain")));
     if !parts.status.is_success() && plain {
         let text = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        return fault(&Fault::new(parts.status, envelope::INVALID_REQUEST, String::from_utf8_lossy(&text).into_owned()), Some(id));
+        return fault(
+            &Fault::new(parts.status, envelope::INVALID_REQUEST, String::from_utf8_lossy(&text).into_owned()),
+            Some(id),
+        );
     }
     Response::from_parts(parts, axum::body::Body::new(body))
 }

@@ -9,9 +9,9 @@ use std::{
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CompleteRequestParams, CompleteResult, DiscoverResult, Implementation, InitializeRequestParams, InitializeResult, ListPromptsResult,
-        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion,
-        ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+        CacheScope, CompleteRequestParams, CompleteResult, DiscoverResult, Implementation, InitializeRequestParams, InitializeResult,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams,
+        ProtocolVersion, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
     },
     service::RequestContext,
     transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager},
@@ -77,7 +77,11 @@ pub fn service(state: &Arc<State>) -> StreamableHttpService<Server, NeverSession
         .disable_allowed_hosts()
         .disable_allowed_origins();
     let state = Arc::clone(state);
-    StreamableHttpService::new(move || Ok(Server { state: Arc::clone(&state) }), Arc::new(NeverSessionManager::default()), config)
+    StreamableHttpService::new(
+        move || Ok(Server { state: Arc::clone(&state) }),
+        Arc::new(NeverSessionManager::default()),
+        config,
+    )
 }
 
 #[derive(Clone)]
@@ -159,7 +163,11 @@ impl ServerHandler for Server {
     }
 
     async fn set_level(&self, _: SetLevel, _: Context) -> Result<(), ErrorData> {
-        if self.state.catalogue.logs() { Ok(()) } else { no_method("logging/setLevel") }
+        if self.state.catalogue.logs() {
+            Ok(())
+        } else {
+            no_method("logging/setLevel")
+        }
     }
 
     // rmcp answers these with empty lists unless told otherwise; a capability that is not offered has no methods.
@@ -176,7 +184,11 @@ impl ServerHandler for Server {
         no_method("resources/list")
     }
 
-    async fn list_resource_templates(&self, _: Option<PaginatedRequestParams>, _: Context) -> Result<ListResourceTemplatesResult, ErrorData> {
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: Context,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
         no_method("resources/templates/list")
     }
 }

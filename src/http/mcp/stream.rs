@@ -51,9 +51,9 @@ impl Asked {
                 }
                 Some(json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params }))
             }
-            Note::Log { level, data } if self.logs => {
-                Some(json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": level, "logger": "smartermcp", "data": data } }))
-            }
+            Note::Log { level, data } if self.logs => Some(
+                json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": level, "logger": "smartermcp", "data": data } }),
+            ),
             Note::Log { .. } => None,
         }
     }

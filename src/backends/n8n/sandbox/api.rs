@@ -42,9 +42,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::Message(status, text) => message(status, &text),
-            Self::Page(status) => {
-                (status, Html("<!DOCTYPE html><html><body><pre>SyntaxError</pre></body></html>")).into_response()
-            }
+            Self::Page(status) => (status, Html("<!DOCTYPE html><html><body><pre>SyntaxError</pre></body></html>")).into_response(),
         }
     }
 }
@@ -68,12 +66,15 @@ impl Asked {
         let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
             (value, None) => Ok(value),
-            (_, Some(_)) => Err(Refusal::bad_request(format!("request/query/{name} Expected string, received array"))),
+            (_, Some(_)) => Err(Refusal::bad_request(format!(
+                "request/query/{name} Expected string, received array"
+            ))),
         }
     }
 
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
-        self.one_of(name, &["true", "false"]).map(|value| value.map(|value| value == "true"))
+        self.one_of(name, &["true", "false"])
+            .map(|value| value.map(|value| value == "true"))
     }
 
     pub(super) fn one_of(&self, name: &str, allowed: &[&str]) -> Result<Option<&str>, Refusal> {
@@ -114,10 +115,16 @@ impl Asked {
 
     pub(super) fn page(&self) -> Result<Page, Refusal> {
         let Some(cursor) = self.cursor()? else {
-            return Ok(Page { offset: self.number("offset")?.unwrap_or_default(), limit: self.limit()? });
+            return Ok(Page {
+                offset: self.number("offset")?.unwrap_or_default(),
+                limit: self.limit()?,
+            });
         };
         let offset = cursor["offset"].as_u64().ok_or_else(bad_cursor)?;
-        Ok(Page { offset: whole(Some(offset)), limit: whole(cursor["limit"].as_u64()).min(PAGE_MAX) })
+        Ok(Page {
+            offset: whole(Some(offset)),
+            limit: whole(cursor["limit"].as_u64()).min(PAGE_MAX),
+        })
     }
 }
 
@@ -142,7 +149,11 @@ pub(super) async fn ask_for_key(Shared(sandbox): Shared<Sandbox>, request: Reque
     if key == Some(sandbox.0.api_key.as_bytes()) {
         return next.run(request).await;
     }
-    let said = if request.uri().path().ends_with("/discover") { "unauthorized" } else { "Unauthorized" };
+    let said = if request.uri().path().ends_with("/discover") {
+        "unauthorized"
+    } else {
+        "Unauthorized"
+    };
     message(StatusCode::UNAUTHORIZED, said)
 }
 
@@ -156,8 +167,20 @@ pub(super) async fn discover() -> Response {
         ("workflow", "list", "GET", "/api/v1/workflows", "getWorkflows"),
         ("workflow", "create", "POST", "/api/v1/workflows", "createWorkflow"),
         ("workflow", "read", "GET", "/api/v1/workflows/{workflowId}", "getWorkflow"),
-        ("workflow", "activate", "POST", "/api/v1/workflows/{workflowId}/publish", "publishWorkflow"),
-        ("workflowTags", "update", "PUT", "/api/v1/workflows/{workflowId}/tags", "updateWorkflowTags"),
+        (
+            "workflow",
+            "activate",
+            "POST",
+            "/api/v1/workflows/{workflowId}/publish",
+            "publishWorkflow",
+        ),
+        (
+            "workflowTags",
+            "update",
+            "PUT",
+            "/api/v1/workflows/{workflowId}/tags",
+            "updateWorkflowTags",
+        ),
         ("tag", "list", "GET", "/api/v1/tags", "getTags"),
         ("tag", "create", "POST", "/api/v1/tags", "createTag"),
         ("execution", "list", "GET", "/api/v1/executions", "getExecutions"),
@@ -172,7 +195,10 @@ pub(super) async fn discover() -> Response {
         push(&mut of["operations"], json!(operation));
         push(&mut of["endpoints"], json!({"method": method, "path": path, "operationId": id}));
     }
-    let scopes: Vec<_> = endpoints.iter().map(|(resource, operation, ..)| format!("{resource}:{operation}")).collect();
+    let scopes: Vec<_> = endpoints
+        .iter()
+        .map(|(resource, operation, ..)| format!("{resource}:{operation}"))
+        .collect();
     let data = json!({"scopes": scopes, "resources": resources, "filters": {}, "specUrl": "/api/v1/openapi.yml"});
     answer(StatusCode::OK, &json!({"data": data}))
 }

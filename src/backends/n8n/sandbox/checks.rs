@@ -139,7 +139,11 @@ fn structure(nodes: &[Value], connections: &Value) -> Result<(), Refusal> {
     let mut ids = HashSet::new();
     for (index, node) in nodes.iter().enumerate() {
         for field in ["name", "type", "position"] {
-            let right = if field == "position" { node[field].is_array() } else { node[field].is_string() };
+            let right = if field == "position" {
+                node[field].is_array()
+            } else {
+                node[field].is_string()
+            };
             if !right {
                 let why = if node[field].is_null() { "Required" } else { "Wrong type" };
                 return invalid(&format!("nodes[{index}].{field} (invalid_type): {why}"));
@@ -147,7 +151,9 @@ fn structure(nodes: &[Value], connections: &Value) -> Result<(), Refusal> {
         }
         let name = text(node, "name");
         if !names.insert(name) {
-            return invalid(&format!("nodes[{index}].name (duplicate_node_name): two nodes are named \"{name}\""));
+            return invalid(&format!(
+                "nodes[{index}].name (duplicate_node_name): two nodes are named \"{name}\""
+            ));
         }
         if let Some(id) = node["id"].as_str()
             && !ids.insert(id)

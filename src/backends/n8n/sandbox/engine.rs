@@ -216,7 +216,11 @@ fn walk(start: &Start<'_>, started: Timestamp) -> (Vec<Step>, Ending) {
     while let Some((index, source, input)) = ahead.pop() {
         let Some(node) = version.nodes.get(index) else { break };
         let skipped = !enabled(node);
-        let outcome = if skipped { passed_on(&input) } else { outcome_of(node, start, &input, later(started, clock)) };
+        let outcome = if skipped {
+            passed_on(&input)
+        } else {
+            outcome_of(node, start, &input, later(started, clock))
+        };
         let takes = if skipped { Duration::ZERO } else { nodes::delay(node) };
         let name = text(node, "name");
         let found = match &outcome {
@@ -225,7 +229,14 @@ fn walk(start: &Start<'_>, started: Timestamp) -> (Vec<Step>, Ending) {
             Outcome::Paused(till) => Err(Ending::Paused(*till)),
         };
         if !skipped {
-            steps.push(Step { node: index, source, begins: clock, takes, input, outcome });
+            steps.push(Step {
+                node: index,
+                source,
+                begins: clock,
+                takes,
+                input,
+                outcome,
+            });
         }
         clock += takes;
         let (output, items) = match found {
@@ -246,7 +257,10 @@ fn walk(start: &Start<'_>, started: Timestamp) -> (Vec<Step>, Ending) {
 }
 
 fn passed_on(items: &[Value]) -> Outcome {
-    Outcome::Items { output: 0, items: items.to_vec() }
+    Outcome::Items {
+        output: 0,
+        items: items.to_vec(),
+    }
 }
 
 fn outcome_of(node: &Value, start: &Start<'_>, input: &[Value], now: Timestamp) -> Outcome {
@@ -256,11 +270,17 @@ fn outcome_of(node: &Value, start: &Start<'_>, input: &[Value], now: Timestamp) 
             "continueErrorOutput" => 1,
             _ => return Outcome::Failed(error(node, &why)),
         };
-        return Outcome::Items { output, items: vec![json!({"error": why})] };
+        return Outcome::Items {
+            output,
+            items: vec![json!({"error": why})],
+        };
     }
     let parameters = &node["parameters"];
     if nodes::is_trigger(node) {
-        Outcome::Items { output: start.output, items: input.to_vec() }
+        Outcome::Items {
+            output: start.output,
+            items: input.to_vec(),
+        }
     } else if nodes::is_wait(node) {
         Outcome::Paused(wait_till(parameters, now))
     } else if nodes::is_responder(node) {

@@ -57,17 +57,15 @@ pub(super) async fn list(Shared(sandbox): Shared<Sandbox>, query: Query<Vec<(Str
     let page: Vec<_> = fitting.by_ref().take(if limit == 0 { usize::MAX } else { limit }).collect();
     let last = page.last().filter(|_| fitting.next().is_some()).map(|seen| seen.execution.id);
     let cursor = last.map(|id| BASE64.encode(format!(r#"{{"lastId":"{id}","limit":{limit}}}"#)));
-    let data: Vec<_> =
-        page.iter().map(|seen| if with_data { seen.listed_with_data() } else { seen.listed() }).collect();
+    let data: Vec<_> = page
+        .iter()
+        .map(|seen| if with_data { seen.listed_with_data() } else { seen.listed() })
+        .collect();
     Ok(answer(StatusCode::OK, &json!({"data": data, "nextCursor": cursor})))
 }
 
 /// `GET /executions/{id}`, running ones too.
-pub(super) async fn show(
-    Shared(sandbox): Shared<Sandbox>,
-    Path(id): Path<String>,
-    query: Query<Vec<(String, String)>>,
-) -> Answer {
+pub(super) async fn show(Shared(sandbox): Shared<Sandbox>, Path(id): Path<String>, query: Query<Vec<(String, String)>>) -> Answer {
     let id = id.parse().ok().filter(|id| *id > 0);
     let id = id.ok_or_else(|| Refusal::bad_request("request/params/executionId must be a positive integer"))?;
     let with_data = Asked::of(query).flag("includeData")? == Some(true);

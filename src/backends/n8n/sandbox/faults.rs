@@ -82,9 +82,7 @@ pub(super) async fn meddle(Shared(sandbox): Shared<Sandbox>, request: Request, n
             next.run(request).await
         }
         Fault::Status(code) => failure(code),
-        Fault::Html => {
-            Html("<!DOCTYPE html><html><head><title>Sign in</title></head><body>Sign in</body></html>").into_response()
-        }
+        Fault::Html => Html("<!DOCTYPE html><html><head><title>Sign in</title></head><body>Sign in</body></html>").into_response(),
         Fault::LyingLength => breaking_off(r#"{"data":[],"nextCursor":null}"#, PROMISED),
         Fault::CutOff => breaking_off(r#"{"data":[{"id":"1","name":"#, 60),
         Fault::Huge(size) => huge(size),

@@ -31,7 +31,10 @@ pub(super) async fn call(Shared(sandbox): Shared<Sandbox>, headers: HeaderMap, b
     if let Some(refused) = refused(&sandbox, &headers) {
         return refused;
     }
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     if !(accept.contains("application/json") && accept.contains("text/event-stream")) {
         let text = "Not Acceptable: Client must accept both application/json and text/event-stream";
         return answer(StatusCode::NOT_ACCEPTABLE, &failure(&Value::Null, -32000, text));
@@ -60,7 +63,10 @@ pub(super) async fn call(Shared(sandbox): Shared<Sandbox>, headers: HeaderMap, b
 
 /// `GET`: there is no stream to listen to.
 pub(super) async fn no_stream() -> Response {
-    answer(StatusCode::METHOD_NOT_ALLOWED, &failure(&Value::Null, -32000, "Method not allowed."))
+    answer(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &failure(&Value::Null, -32000, "Method not allowed."),
+    )
 }
 
 /// `DELETE`: there are no sessions.
@@ -79,9 +85,10 @@ fn refused(sandbox: &Sandbox, headers: &HeaderMap) -> Option<Response> {
         None => "Unauthorized: Authorization header not sent",
     };
     let mut refused = message(StatusCode::UNAUTHORIZED, text);
-    let asks =
-        "Bearer realm=\"n8n MCP Server\", resource_metadata=\"/.well-known/oauth-protected-resource/mcp-server/http\"";
-    refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(asks));
+    let asks = "Bearer realm=\"n8n MCP Server\", resource_metadata=\"/.well-known/oauth-protected-resource/mcp-server/http\"";
+    refused
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(asks));
     Some(refused)
 }
 
@@ -144,8 +151,7 @@ async fn use_tool(sandbox: &Sandbox, params: &Value) -> Result<Value, Failure> {
     let structured = if name == "execute_workflow" {
         let mode = text(arguments, "executionMode");
         if !matches!(mode, "manual" | "production") {
-            let text =
-                format!("executionMode: Invalid enum value. Expected 'manual' | 'production', received '{mode}'");
+            let text = format!("executionMode: Invalid enum value. Expected 'manual' | 'production', received '{mode}'");
             return Ok(invalid(name, &text));
         }
         execute(sandbox, arguments).await
@@ -209,7 +215,12 @@ impl State {
 
     fn execution_told(&self, arguments: &Value) -> Value {
         let (workflow, id) = (text(arguments, "workflowId"), text(arguments, "executionId"));
-        let Some(seen) = id.parse().ok().and_then(|id| self.execution(id)).filter(|seen| seen.is_of(workflow)) else {
+        let Some(seen) = id
+            .parse()
+            .ok()
+            .and_then(|id| self.execution(id))
+            .filter(|seen| seen.is_of(workflow))
+        else {
             return json!({"execution": null, "error": format!("Execution '{id}' not found for workflow '{workflow}'")});
         };
         let mut told = seen.listed();
@@ -237,8 +248,7 @@ fn entry(version: &Version, arguments: &Value) -> Result<(usize, Value), String>
     let (place, node) = match (wanted, triggers.as_slice()) {
         (Some(wanted), _) => {
             let found = triggers.iter().find(|(_, node)| text(node, "name") == wanted);
-            *found
-                .ok_or_else(|| format!("Trigger node \"{wanted}\" was not found. Available triggers: {available}."))?
+            *found.ok_or_else(|| format!("Trigger node \"{wanted}\" was not found. Available triggers: {available}."))?
         }
         (None, [only]) => *only,
         (None, []) => return Err("This workflow has no trigger that can be executed.".to_owned()),

@@ -86,7 +86,10 @@ struct State {
 impl Sandbox {
     /// An empty n8n whose public API takes this key.
     pub fn new(api_key: &str) -> Self {
-        Self(Arc::new(Inner { api_key: api_key.to_owned(), state: Mutex::default() }))
+        Self(Arc::new(Inner {
+            api_key: api_key.to_owned(),
+            state: Mutex::default(),
+        }))
     }
 
     /// Switches n8n's own MCP server on, for this bearer token.
@@ -194,7 +197,10 @@ fn message(status: StatusCode, text: &str) -> Response {
 
 /// The media type alone, in lower case, without its parameters.
 fn media_type(headers: &HeaderMap) -> String {
-    let whole = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let whole = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     whole.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
@@ -207,5 +213,8 @@ fn written(time: Timestamp) -> String {
 fn random_id() -> String {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let bytes = uuid::Uuid::new_v4().into_bytes();
-    bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect()
+    bytes
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]))
+        .collect()
 }

@@ -98,8 +98,12 @@ fn routes_of((index, node): (usize, &Value)) -> Vec<Route> {
         _ if parameters["multipleMethods"] == true => vec!["GET", "POST"],
         _ => vec!["GET"],
     };
-    let route =
-        |(output, method): (usize, &str)| Route { node: index, method: method.to_owned(), output, path: path.clone() };
+    let route = |(output, method): (usize, &str)| Route {
+        node: index,
+        method: method.to_owned(),
+        output,
+        path: path.clone(),
+    };
     methods.into_iter().enumerate().map(route).collect()
 }
 

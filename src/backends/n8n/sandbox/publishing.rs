@@ -22,17 +22,13 @@ use super::{
 const REGISTRATION: Duration = Duration::from_millis(120);
 
 /// `POST /workflows/{id}/publish` and, as it was called before, `/activate`.
-pub(super) async fn publish(
-    Shared(sandbox): Shared<Sandbox>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
+pub(super) async fn publish(Shared(sandbox): Shared<Sandbox>, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Answer {
     let said = read_json(&headers, &body)?;
     let mut state = sandbox.state();
-    let mut workflow = Workflow::clone(state.workflows.get(&id).ok_or_else(|| {
-        Refusal::not_found("You do not have permission to activate this workflow. Ask the owner to share it with you.")
-    })?);
+    let mut workflow =
+        Workflow::clone(state.workflows.get(&id).ok_or_else(|| {
+            Refusal::not_found("You do not have permission to activate this workflow. Ask the owner to share it with you.")
+        })?);
     if workflow.archived {
         return Err(Refusal::bad_request("Cannot activate an archived workflow."));
     }
@@ -44,7 +40,10 @@ pub(super) async fn publish(
     state.check_conflicts(&id, &workflow.draft)?;
 
     let from = workflow.live.map_or_else(|| Instant::now() + REGISTRATION, |live| live.from);
-    workflow.live = Some(Live { version: Arc::clone(&workflow.draft), from });
+    workflow.live = Some(Live {
+        version: Arc::clone(&workflow.draft),
+        from,
+    });
     workflow.updated = Timestamp::now();
     let shown = state.shown(&workflow, true);
     state.workflows.insert(id, Arc::new(workflow));
@@ -106,7 +105,9 @@ fn check_nodes(version: &Version) -> Result<(), Refusal> {
 
 /// Whether a type could be one of n8n's own. The sandbox has no list of them: `doesNotExist` stands for what is not on it.
 fn is_known(kind: &str) -> bool {
-    let own = kind.strip_prefix("n8n-nodes-base.").or_else(|| kind.strip_prefix("@n8n/n8n-nodes-langchain."));
+    let own = kind
+        .strip_prefix("n8n-nodes-base.")
+        .or_else(|| kind.strip_prefix("@n8n/n8n-nodes-langchain."));
     own.is_some_and(|own| own != "doesNotExist" && !own.is_empty())
 }
 

@@ -29,7 +29,11 @@ pub(super) struct Tag {
 
 impl Tag {
     fn new(name: &str) -> Self {
-        Self { id: random_id(), name: name.to_owned(), created: Timestamp::now() }
+        Self {
+            id: random_id(),
+            name: name.to_owned(),
+            created: Timestamp::now(),
+        }
     }
 
     fn shown(&self) -> Value {
@@ -89,12 +93,7 @@ pub(super) async fn of_workflow(Shared(sandbox): Shared<Sandbox>, Path(id): Path
 }
 
 /// `PUT /workflows/{id}/tags`: these take the place of all that it had.
-pub(super) async fn replace(
-    Shared(sandbox): Shared<Sandbox>,
-    Path(workflow_id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
+pub(super) async fn replace(Shared(sandbox): Shared<Sandbox>, Path(workflow_id): Path<String>, headers: HeaderMap, body: Bytes) -> Answer {
     let said = read_json(&headers, &body)?;
     let Some(named) = said.as_array() else {
         return Err(Refusal::bad_request("request/body must be array"));

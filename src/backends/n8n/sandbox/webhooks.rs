@@ -98,7 +98,13 @@ impl State {
                     others.push(route.method);
                 } else if found.as_ref().is_none_or(|found| !found.params.is_empty()) {
                     let (workflow, version) = (Arc::clone(workflow), Arc::clone(version));
-                    found = Some(Hook { workflow, version, node: route.node, output: route.output, params });
+                    found = Some(Hook {
+                        workflow,
+                        version,
+                        node: route.node,
+                        output: route.output,
+                        params,
+                    });
                 }
             }
         }
@@ -117,7 +123,12 @@ impl Hook {
 
     fn run(&self, sandbox: &Sandbox, item: Value) -> Arc<Execution> {
         let mode = text(&self.node()["parameters"], "responseMode");
-        let answers = || self.version.nodes.iter().any(|node| nodes::is_responder(node) && nodes::enabled(node));
+        let answers = || {
+            self.version
+                .nodes
+                .iter()
+                .any(|node| nodes::is_responder(node) && nodes::enabled(node))
+        };
         let broken = (mode == "responseNode" && !answers()).then_some(NO_RESPONDER);
         let execution = Execution::plan(&Start {
             workflow: &self.workflow,
@@ -138,8 +149,12 @@ impl Hook {
 fn item(parts: &Parts, path: &str, params: &Map<String, Value>, body: &Value) -> Value {
     let mut headers = Map::new();
     for name in parts.headers.keys() {
-        let values: Vec<_> =
-            parts.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let values: Vec<_> = parts
+            .headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
         headers.insert(name.as_str().to_owned(), values.join(", ").into());
     }
     let host = headers.get("host").and_then(Value::as_str).unwrap_or("localhost");
@@ -234,9 +249,7 @@ async fn respond(parameters: &Value, execution: &Execution) -> Response {
             match execution.ending {
                 Ending::Failed(_) => failed(),
                 Ending::Canceled => no_run(),
-                Ending::Success | Ending::Paused(_) => {
-                    answer(StatusCode::OK, &json!({"message": "Workflow executed successfully"}))
-                }
+                Ending::Success | Ending::Paused(_) => answer(StatusCode::OK, &json!({"message": "Workflow executed successfully"})),
             }
         }
         "streaming" => StatusCode::OK.into_response(),
@@ -301,7 +314,10 @@ fn by_node(parameters: &Value, items: &[Value]) -> Response {
         },
         _ => answer(status, items.first().unwrap_or(&Value::Null)),
     };
-    let entries = options["responseHeaders"]["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let entries = options["responseHeaders"]["entries"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     for entry in entries {
         let name = HeaderName::try_from(text(entry, "name"));
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(text(entry, "value"))) {
@@ -328,7 +344,11 @@ fn preflight(sandbox: &Sandbox, path: &str, wanted: &HeaderValue) -> Response {
     let Lookup::Found(_) = sandbox.state().hook(path, wanted) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    (StatusCode::NO_CONTENT, [(header::ACCESS_CONTROL_ALLOW_METHODS, format!("OPTIONS, {wanted}"))]).into_response()
+    (
+        StatusCode::NO_CONTENT,
+        [(header::ACCESS_CONTROL_ALLOW_METHODS, format!("OPTIONS, {wanted}"))],
+    )
+        .into_response()
 }
 
 fn unregistered(method: &Method, path: &str) -> Response {
@@ -344,8 +364,7 @@ fn unregistered(method: &Method, path: &str) -> Response {
 
 fn wrong_method(method: &Method, others: &[String]) -> Response {
     let others = others.join(" or ");
-    let text =
-        format!("This webhook is not registered for {method} requests. Did you mean to make a {others} request?");
+    let text = format!("This webhook is not registered for {method} requests. Did you mean to make a {others} request?");
     answer(StatusCode::NOT_FOUND, &json!({"code": 404, "message": text}))
 }
 

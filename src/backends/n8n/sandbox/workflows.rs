@@ -59,7 +59,9 @@ pub(super) struct Live {
 impl Version {
     /// Fills in what n8n does: ids, webhook ids, type versions, positions, parameters.
     fn new(nodes: Value, connections: Value) -> Self {
-        let Value::Array(mut nodes) = nodes else { return Self::new(json!([]), connections) };
+        let Value::Array(mut nodes) = nodes else {
+            return Self::new(json!([]), connections);
+        };
         nodes.retain(Value::is_object);
         for (index, node) in nodes.iter_mut().enumerate() {
             let awaits_calls = nodes::is_webhook(node) || nodes::is_wait(node);
@@ -77,7 +79,12 @@ impl Version {
             }
         }
         let connections = if_null(connections, json!({}));
-        Self { id: Uuid::new_v4(), nodes, connections, created: Timestamp::now() }
+        Self {
+            id: Uuid::new_v4(),
+            nodes,
+            connections,
+            created: Timestamp::now(),
+        }
     }
 
     pub(super) fn live_triggers(&self) -> impl Iterator<Item = &Value> {
@@ -88,7 +95,10 @@ impl Version {
 impl Workflow {
     /// The published version, once its triggers are registered.
     pub(super) fn registered(&self) -> Option<&Arc<Version>> {
-        self.live.as_ref().filter(|live| live.from <= Instant::now()).map(|live| &live.version)
+        self.live
+            .as_ref()
+            .filter(|live| live.from <= Instant::now())
+            .map(|live| &live.version)
     }
 
     pub(super) fn available_in_mcp(&self) -> bool {
@@ -111,7 +121,9 @@ impl Workflow {
 
 impl State {
     pub(super) fn add_workflow(&mut self, said: Value) -> String {
-        let Value::Object(mut said) = said else { return self.add_workflow(json!({})) };
+        let Value::Object(mut said) = said else {
+            return self.add_workflow(json!({}));
+        };
         let mut take = |field| said.remove(field).unwrap_or_default();
         let now = Timestamp::now();
         let draft = Arc::new(Version::new(take("nodes"), take("connections")));
@@ -128,7 +140,10 @@ impl State {
             id: take("id").as_str().map_or_else(random_id, str::to_owned),
             name: take("name").as_str().unwrap_or("My workflow").to_owned(),
             draft,
-            live: live.map(|version| Live { version, from: Instant::now() }),
+            live: live.map(|version| Live {
+                version,
+                from: Instant::now(),
+            }),
             settings: if_null(take("settings"), json!({})),
             tags: names.filter_map(Value::as_str).map(|name| self.tag_named(name)).collect(),
             archived: take("isArchived") == true,
@@ -217,11 +232,7 @@ pub(super) async fn list(Shared(sandbox): Shared<Sandbox>, query: Query<Vec<(Str
 }
 
 /// `GET /workflows/{id}`
-pub(super) async fn show(
-    Shared(sandbox): Shared<Sandbox>,
-    Path(id): Path<String>,
-    query: Query<Vec<(String, String)>>,
-) -> Answer {
+pub(super) async fn show(Shared(sandbox): Shared<Sandbox>, Path(id): Path<String>, query: Query<Vec<(String, String)>>) -> Answer {
     let with_pins = Asked::of(query).flag("excludePinnedData")? != Some(true);
     let state = sandbox.state();
     Ok(answer(StatusCode::OK, &state.shown(state.workflow(&id)?, with_pins)))

@@ -1,0 +1,25 @@
+//! The one test binary: everything through the front door of a real server.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![allow(clippy::pedantic, reason = "tests are prose")]
+#![allow(clippy::allow_attributes, reason = "`expect` would fail where a lint does not strike")]
+
+mod accounts;
+mod app;
+mod audit;
+mod auth;
+mod catalogue;
+mod cli;
+mod conformance;
+mod faults;
+mod guard;
+mod health;
+mod idempotency;
+mod lifecycle;
+mod limits;
+mod main_job;
+mod mcp;
+mod n8n;
+mod openapi;
+mod rest;
+mod secrets;
+mod vendors;

@@ -62,7 +62,11 @@ impl Rate {
 
     /// After how many seconds the cell is full again, rounded up.
     pub const fn full_in_secs(tat: i64, now: i64) -> u64 {
-        if tat > now { (tat - now).cast_unsigned().div_ceil(1_000_000) } else { 0 }
+        if tat > now {
+            (tat - now).cast_unsigned().div_ceil(1_000_000)
+        } else {
+            0
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub trait Output: Send {
 
 impl<T: Serialize + JsonSchema + Send> Output for T {
     fn schema() -> Option<Value> {
-        Some(schema::plain::<T>())
+        Some(schema::written::<T>())
     }
 
     fn render(self) -> Result<Rendered> {

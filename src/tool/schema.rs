@@ -33,9 +33,18 @@ pub fn of<T: JsonSchema>(name: &str) -> Described {
     Described { schema, description }
 }
 
-/// A type's schema without what only Rust cares for.
+/// The schema of what is read: a type's own, without what only Rust cares for.
 pub fn plain<T: JsonSchema>() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    made::<T>(SchemaSettings::draft2020_12())
+}
+
+/// The schema of what is written: a field that may be left out is not required.
+pub fn written<T: JsonSchema>() -> Value {
+    made::<T>(SchemaSettings::draft2020_12().for_serialize())
+}
+
+fn made<T: JsonSchema>(settings: SchemaSettings) -> Value {
+    let settings = settings.with(|settings| settings.inline_subschemas = true);
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     tidy(&mut schema);
     if let Some(object) = schema.as_object_mut() {

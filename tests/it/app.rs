@@ -66,7 +66,9 @@ impl App {
         config.network.dns = Dns::Table(Arc::new(|_| vec![[127, 0, 0, 1].into()]));
         set(&mut config);
         let clock = Clock::default();
-        let server = Server::start(config, catalogue, clock.clone()).await.expect("the test server starts");
+        let server = Server::start(config, catalogue, clock.clone())
+            .await
+            .expect("the test server starts");
         Self {
             state: Arc::clone(&server.state),
             address: server.address,

@@ -9,10 +9,19 @@ async fn a_workflow_is_triggered_through_both_doors_and_both_eras() {
     let app = App::start().await;
     let (_, user, n8n) = app.business("luna").await;
 
-    let rest = user.post("/api/v1/workflows/wf_backup_db/trigger", json!({ "input_data": { "n": 1 } })).await;
+    let rest = user
+        .post("/api/v1/workflows/wf_backup_db/trigger", json!({ "input_data": { "n": 1 } }))
+        .await;
     rest.assert_status(200);
-    let legacy = user.call("workflows_trigger", json!({ "workflow_id": "Backup database", "input_data": { "n": 2 } })).await;
-    let modern = user.call_modern("workflows_trigger", json!({ "workflow_id": "wf_backup_db" })).await;
+    let legacy = user
+        .call(
+            "workflows_trigger",
+            json!({ "workflow_id": "Backup database", "input_data": { "n": 2 } }),
+        )
+        .await;
+    let modern = user
+        .call_modern("workflows_trigger", json!({ "workflow_id": "wf_backup_db" }))
+        .await;
     assert_eq!(n8n.executions_of("wf_backup_db"), 3);
 
     let ids = [&rest.json, legacy.content(), modern.content()].map(|result| result["execution_id"].as_str().unwrap().to_owned());
@@ -21,7 +30,11 @@ async fn a_workflow_is_triggered_through_both_doors_and_both_eras() {
         status.assert_status(200);
         assert_eq!(status.json["status"], "completed");
         if index < 2 {
-            assert_eq!(status.json["output"]["input"]["n"], index + 1, "each trigger found its own execution");
+            assert_eq!(
+                status.json["output"]["input"]["n"],
+                index + 1,
+                "each trigger found its own execution"
+            );
         }
     }
 }
@@ -34,7 +47,14 @@ async fn another_tenant_reaches_neither_the_workflow_nor_the_execution() {
     let started = user.post("/api/v1/workflows/wf_backup_db/trigger", json!({})).await;
     let id = started.json["execution_id"].as_str().unwrap().to_owned();
 
-    other.get(&format!("/api/v1/workflows/executions/{id}")).await.assert_problem(404, "not_found");
-    other.for_tenant(&luna.id).get("/api/v1/workflows").await.assert_problem(404, "tenant_not_found");
+    other
+        .get(&format!("/api/v1/workflows/executions/{id}"))
+        .await
+        .assert_problem(404, "not_found");
+    other
+        .for_tenant(&luna.id)
+        .get("/api/v1/workflows")
+        .await
+        .assert_problem(404, "tenant_not_found");
     assert_eq!((n8n.runs(), others_n8n.runs()), (1, 0));
 }

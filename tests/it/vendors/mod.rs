@@ -34,7 +34,11 @@ impl Vendors {
         let hosts: Arc<RwLock<HashMap<String, Router>>> = Arc::default();
         let known = Arc::clone(&hosts);
         let router = Router::new().fallback(move |request: Request| {
-            let host = request.headers().get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+            let host = request
+                .headers()
+                .get("host")
+                .and_then(|host| host.to_str().ok())
+                .unwrap_or_default();
             let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
             let vendor = known.read().unwrap().get(name).cloned();
             async move {

@@ -1,0 +1,52 @@
+# What a developer and an operator type. `make` alone lists it.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+CARGO ?= cargo
+
+.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-prepare
+
+help: ## List these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+demo: ## Start the gateway with a tenant, a token and a sandbox n8n, and print what to paste
+	$(CARGO) run --quiet -- demo
+
+test: test-prepare lint unit ## Install what is missing, then run everything: format, clippy, the suite, conformance, real clients
+
+test-prepare:
+	@scripts/prepare-tests.sh
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+unit:
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	  $(CARGO) nextest run --locked --no-fail-fast; \
+	else \
+	  echo "cargo-nextest is not installed; cargo test does the same, slower"; \
+	  $(CARGO) test --locked --no-fail-fast; \
+	fi
+
+clients: ## Install the packages of the conformance suite and the real clients
+	@scripts/prepare-tests.sh
+
+build: ## Build the release binary: target/release/smartermcp
+	$(CARGO) build --locked --release
+
+run: build ## Serve, with the settings of the environment
+	target/release/smartermcp serve
+
+bench: build ## Measure speed and memory against its peers on this machine
+	$(CARGO) bench --locked --bench gateway
+
+openapi: ## Write openapi/smartermcp.json anew
+	$(CARGO) run --quiet -- openapi > openapi/smartermcp.json.new
+	mv openapi/smartermcp.json.new openapi/smartermcp.json
+
+claude-config: ## Print the lines for Claude Desktop (SMARTERMCP_URL, SMARTERMCP_API_TOKEN)
+	@scripts/claude-config.sh
+
+test-real: ## Run the main job against a real n8n, for two tenants (installs n8n from npm: 2.4 GB)
+	@scripts/test-real.sh

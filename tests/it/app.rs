@@ -353,3 +353,131 @@ impl Reply {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
+
+/// What the tests of tokens, limits and secrets need besides.
+impl User {
+    /// A user of a gateway at any address, e.g. one that runs as a process of its own.
+    pub fn at(base: &str, token: &str) -> Self {
+        Self {
+            base: base.to_owned(),
+            token: token.to_owned(),
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// POST with a body and no Content-Type, as the owner's curl sends it.
+    pub async fn post_untyped(&self, path: &str, body: &str) -> Reply {
+        let request = self.http.post(format!("{}{path}", self.base)).headers(self.headers.clone());
+        let request = request.bearer_auth(&self.token).body(body.to_owned());
+        Reply::read(request.send().await.expect("the gateway answers")).await
+    }
+
+    /// The names of the tools that this user sees through MCP.
+    pub async fn tools(&self) -> Vec<String> {
+        let listed = self.mcp("tools/list", json!({})).await;
+        listed.assert_status(200);
+        let tools = listed.json["result"]["tools"].as_array().unwrap();
+        tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl App {
+    /// A tenant made with more than a slug: `plan`, `time_zone`, …
+    pub async fn tenant_with(&self, slug: &str, more: Value) -> Tenant {
+        let mut body = json!({ "name": slug, "slug": slug });
+        for (name, value) in more.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let made = self.operator().post("/api/v1/tenants", body).await;
+        made.assert_status(201);
+        Tenant {
+            id: made.json["id"].as_str().unwrap().to_owned(),
+            slug: slug.to_owned(),
+        }
+    }
+
+    /// A tenant with its own n8n, made with more than a slug.
+    pub async fn business_with(&self, slug: &str, more: Value) -> (Tenant, User, smartermcp::backends::n8n::sandbox::Sandbox) {
+        let tenant = self.tenant_with(slug, more).await;
+        let key = format!("key-of-{slug}");
+        let (url, sandbox) = self.vendors.n8n(slug, &key);
+        self.connect_n8n(&tenant, &url, &key).await;
+        let user = self.user(&tenant, BUSINESS).await;
+        (tenant, user, sandbox)
+    }
+
+    /// SQL over the database file, past the gateway. Answers how many rows it touched.
+    pub async fn sql(&self, statement: &'static str) -> u64 {
+        sql(&self.folder, statement).await
+    }
+}
+
+/// SQL over the database file of a folder.
+pub async fn sql(folder: &std::path::Path, statement: &'static str) -> u64 {
+    use sqlx::Connection as _;
+    let url = format!("sqlite://{}", folder.join("smartermcp.db").display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let done = sqlx::query(statement).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    done.rows_affected()
+}
+
+// What the tests of the doors and of the backends need besides.
+
+impl App {
+    /// A user whose token's own limits stand in no test's way. The tenant's remain.
+    pub async fn tireless(&self, tenant: &Tenant, scopes: &[&str]) -> User {
+        let wide = json!({ "general": { "per_minute": 100_000, "per_hour": 1_000_000, "burst": 100_000 }, "categories": { "workflows": { "per_minute": 6_000 } } });
+        self.user_with(tenant, scopes, json!({ "limits": wide })).await
+    }
+
+    /// The newest audit entries of a tenant's tool, as the operator sees them.
+    pub async fn audited(&self, tenant: &Tenant, tool: &str) -> Vec<Value> {
+        let listed = self.operator().for_tenant(&tenant.id).get(&format!("/api/v1/audit?tool={tool}")).await;
+        listed.assert_status(200);
+        listed.json["entries"].as_array().unwrap().clone()
+    }
+}
+
+impl User {
+    /// A request with the token and exactly these headers beside it, and any bytes as its body.
+    pub async fn raw(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Reply {
+        let response = self.begin(method, path, headers, body).await;
+        Reply::read(response.expect("the gateway answers")).await
+    }
+
+    /// The same up to the head of the answer, whose body is then read by the test.
+    pub async fn begin(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> reqwest::Result<reqwest::Response> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        request.send().await
+    }
+}
+
+impl Reply {
+    /// The JSON-RPC messages of an answer: one for each event of a stream, or the body itself.
+    pub fn messages(&self) -> Vec<Value> {
+        if self.header("content-type").starts_with("text/event-stream") {
+            let data = self.text.lines().filter_map(|line| line.strip_prefix("data:"));
+            data.map(|data| serde_json::from_str(data).expect("each event is JSON")).collect()
+        } else {
+            vec![self.json.clone()]
+        }
+    }
+}

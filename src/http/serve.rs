@@ -22,6 +22,8 @@ use crate::state::State;
 const CONNECTIONS: usize = 10_000;
 /// How long the head of a request may take, and an idle connection may wait for the next: longer than a proxy's idle time.
 const HEAD: Duration = Duration::from_secs(75);
+/// The longest head of an HTTP/2 request: a bearer of 16 KB and more beside it.
+const HEADERS: u32 = 64 * 1024;
 /// Pause after an error of the listening socket itself (out of file descriptors).
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -33,7 +35,8 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationT
     http.http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(HEAD)
-        .max_concurrent_streams(250);
+        .max_concurrent_streams(250)
+        .max_header_list_size(HEADERS);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {

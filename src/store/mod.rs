@@ -159,3 +159,20 @@ fn make_private(path: &Path) -> Result<()> {
         .map(drop)
         .map_err(|error| Error::unavailable(format!("The database {} cannot be written", path.display())).because(error))
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn both_databases_have_the_same_tables() {
+        let sqlite = include_str!("../../migrations/sqlite/0001_gateway.sql");
+        let as_postgres = sqlite
+            .replace(") without rowid;", ");")
+            .replace(" blob", " bytea")
+            .replace("`migrations/postgres` holds", "`migrations/sqlite` holds");
+        assert_eq!(
+            as_postgres,
+            include_str!("../../migrations/postgres/0001_gateway.sql"),
+            "change both together"
+        );
+    }
+}

@@ -12,12 +12,13 @@ pub use self::{
 
 /// Writes logs to standard error as JSON lines, until the guard is dropped. `RUST_LOG` chooses what; `info` unless it does.
 ///
-/// Lines go through a thread of their own: a slow terminal does not hold a call up, and none is dropped.
+/// Lines go through a thread of their own, which writes what has gathered at once: a slow terminal does not hold a call up, and
+/// no line is dropped.
 pub fn init_logs() -> tracing_appender::non_blocking::WorkerGuard {
     let (writer, guard) = tracing_appender::non_blocking::NonBlockingBuilder::default()
         .lossy(false)
         .buffered_lines_limit(65_536)
-        .finish(std::io::stderr());
+        .finish(std::io::BufWriter::with_capacity(64 * 1024, std::io::stderr()));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rmcp=warn,sqlx=warn"));
     let lines = fmt::layer()
         .json()

@@ -438,7 +438,11 @@ impl App {
 
     /// The newest audit entries of a tenant's tool, as the operator sees them.
     pub async fn audited(&self, tenant: &Tenant, tool: &str) -> Vec<Value> {
-        let listed = self.operator().for_tenant(&tenant.id).get(&format!("/api/v1/audit?tool={tool}")).await;
+        let listed = self
+            .operator()
+            .for_tenant(&tenant.id)
+            .get(&format!("/api/v1/audit?tool={tool}"))
+            .await;
         listed.assert_status(200);
         listed.json["entries"].as_array().unwrap().clone()
     }

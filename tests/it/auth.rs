@@ -83,7 +83,12 @@ async fn a_request_without_a_valid_token_is_refused_on_both_doors() {
         assert_refused(&app.user_of(token)).await;
     }
     // The scheme is the bearer's and no other; its name is in any case.
-    assert_refused_in_rest(&app.nobody().with_header("authorization", &format!("Basic {valid}")).get("/api/v1/whoami").await);
+    assert_refused_in_rest(
+        &app.nobody()
+            .with_header("authorization", &format!("Basic {valid}"))
+            .get("/api/v1/whoami")
+            .await,
+    );
     app.nobody()
         .with_header("authorization", &format!("bearer {valid}"))
         .get("/api/v1/whoami")
@@ -146,7 +151,11 @@ async fn a_revocation_by_another_process_is_seen_within_a_second() {
     assert_eq!(done.code, Some(0), "{done:?}");
     let committed = tokio::time::Instant::now();
     while user.get("/api/v1/whoami").await.status == 200 {
-        assert!(committed.elapsed() < Duration::from_secs(1), "still let in after {:?}", committed.elapsed());
+        assert!(
+            committed.elapsed() < Duration::from_secs(1),
+            "still let in after {:?}",
+            committed.elapsed()
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_refused(&user).await;
@@ -162,7 +171,11 @@ async fn a_tenants_suspension_by_another_process_is_seen_within_a_second() {
     assert_eq!(done.json()["status"], "suspended");
     let committed = tokio::time::Instant::now();
     while user.get("/api/v1/whoami").await.status == 200 {
-        assert!(committed.elapsed() < Duration::from_secs(1), "still let in after {:?}", committed.elapsed());
+        assert!(
+            committed.elapsed() < Duration::from_secs(1),
+            "still let in after {:?}",
+            committed.elapsed()
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -204,7 +217,10 @@ async fn a_suspended_tenant_is_not_found_until_it_is_resumed() {
     let (luna, user, n8n) = app.business("luna").await;
     let (_, other, _) = app.business("sol").await;
     let path = format!("/api/v1/tenants/{}", luna.id);
-    app.operator().patch(&path, json!({ "status": "suspended" })).await.assert_status(200);
+    app.operator()
+        .patch(&path, json!({ "status": "suspended" }))
+        .await
+        .assert_status(200);
 
     let sentence = format!("Tenant '{}' not found or access denied", luna.id);
     let rest = user.post("/api/v1/workflows/wf_backup_db/trigger", json!({})).await;
@@ -219,7 +235,9 @@ async fn a_suspended_tenant_is_not_found_until_it_is_resumed() {
     assert_eq!(n8n.runs(), 0);
 
     app.operator().patch(&path, json!({ "status": "active" })).await.assert_status(200);
-    user.post("/api/v1/workflows/wf_backup_db/trigger", json!({})).await.assert_status(200);
+    user.post("/api/v1/workflows/wf_backup_db/trigger", json!({}))
+        .await
+        .assert_status(200);
     assert_eq!(n8n.runs(), 1);
 }
 
@@ -298,7 +316,11 @@ async fn a_forwarded_address_from_an_untrusted_peer_is_ignored() {
     let app = App::start().await;
     for count in 0.. {
         let forwarded = format!("203.0.113.{}", count % 250);
-        let reply = app.user_of("smcp_bad").with_header("x-forwarded-for", &forwarded).get("/api/v1/whoami").await;
+        let reply = app
+            .user_of("smcp_bad")
+            .with_header("x-forwarded-for", &forwarded)
+            .get("/api/v1/whoami")
+            .await;
         if reply.status == 429 {
             return;
         }
@@ -326,7 +348,12 @@ async fn a_missing_scope_is_403_on_both_doors_and_its_tools_are_not_listed() {
         assert!(!tools.contains(&hidden.to_owned()), "{hidden}");
     }
     let rest = reader.get("/api/v1/tools").await;
-    let named: Vec<_> = rest.json["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    let named: Vec<_> = rest.json["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
     assert_eq!(named, tools, "both doors list the same");
 }
 
@@ -383,13 +410,25 @@ async fn what_a_token_cannot_be_is_422_and_names_the_field() {
         (json!({ "scopes": ["read:crm"] }), "name"),
         (json!({ "name": "", "scopes": ["read:crm"] }), "name"),
         (json!({ "name": "x", "scopes": ["read:crm"], "agent": "claude" }), "agent"),
-        (json!({ "name": "x", "scopes": ["read:crm"], "expires_at": "tomorrow" }), "expires_at"),
+        (
+            json!({ "name": "x", "scopes": ["read:crm"], "expires_at": "tomorrow" }),
+            "expires_at",
+        ),
         (json!({ "name": "x", "scopes": ["read:crm"], "expires_at": past }), "expires_at"),
         (json!({ "name": "x", "scopes": ["read:crm"], "expires_in": 0 }), "expires_in"),
-        (json!({ "name": "x", "scopes": ["read:crm"], "expires_in": 60, "expires_at": "2030-01-01T00:00:00Z" }), "expires_at"),
+        (
+            json!({ "name": "x", "scopes": ["read:crm"], "expires_in": 60, "expires_at": "2030-01-01T00:00:00Z" }),
+            "expires_at",
+        ),
         (json!({ "name": "x", "scopes": ["read:crm"], "colour": "red" }), "colour"),
-        (json!({ "name": "x", "scopes": ["read:crm"], "limits": { "general": { "per_minute": 0 } } }), "limits"),
-        (json!({ "name": "x", "scopes": ["read:crm"], "limits": { "categories": { "moon": { "per_minute": 1 } } } }), "limits"),
+        (
+            json!({ "name": "x", "scopes": ["read:crm"], "limits": { "general": { "per_minute": 0 } } }),
+            "limits",
+        ),
+        (
+            json!({ "name": "x", "scopes": ["read:crm"], "limits": { "categories": { "moon": { "per_minute": 1 } } } }),
+            "limits",
+        ),
     ] {
         let reply = app.operator().post("/auth/token", wrong.clone()).await;
         reply.assert_problem(422, "invalid_input");
@@ -438,7 +477,11 @@ async fn the_operator_names_a_tenant_by_header_or_parameter() {
         let by_parameter = app.operator().post("/auth/token", with_tenant).await;
         assert_eq!(by_parameter.assert_status(201).json["tenant_id"], luna.id);
     }
-    app.operator().for_tenant("nobody").get("/api/v1/whoami").await.assert_problem(404, "tenant_not_found");
+    app.operator()
+        .for_tenant("nobody")
+        .get("/api/v1/whoami")
+        .await
+        .assert_problem(404, "tenant_not_found");
 }
 
 #[tokio::test]
@@ -450,7 +493,11 @@ async fn nobody_gives_scopes_that_he_does_not_hold() {
         let admin = admin.clone();
         async move { admin.post("/auth/token", json!({ "name": "x", "scopes": scopes })).await }
     };
-    for held in [json!(["write:workflows"]), json!(["read:workflows"]), json!(["admin:tenants", "read:workflows"])] {
+    for held in [
+        json!(["write:workflows"]),
+        json!(["read:workflows"]),
+        json!(["admin:tenants", "read:workflows"]),
+    ] {
         let issued = give(held.clone()).await;
         issued.assert_status(201);
         assert_eq!(issued.json["tenant_id"], luna.id);
@@ -479,17 +526,31 @@ async fn a_tenants_administrator_manages_that_tenant_alone() {
     let sols_token = format!("/auth/token/{}", of_sol["id"].as_str().unwrap());
     admin.get(&sols_token).await.assert_problem(404, "not_found");
     admin.delete(&sols_token).await.assert_problem(404, "not_found");
-    admin.post(&format!("{sols_token}/rotate"), json!({})).await.assert_problem(404, "not_found");
+    admin
+        .post(&format!("{sols_token}/rotate"), json!({}))
+        .await
+        .assert_problem(404, "not_found");
     for named in [sol.id.as_str(), "sol"] {
         admin
             .post("/auth/token", json!({ "name": "x", "scopes": ["read:crm"], "tenant_id": named }))
             .await
             .assert_problem(404, "tenant_not_found");
-        admin.get(&format!("/auth/token?tenant_id={named}")).await.assert_problem(404, "tenant_not_found");
+        admin
+            .get(&format!("/auth/token?tenant_id={named}"))
+            .await
+            .assert_problem(404, "tenant_not_found");
     }
     assert_let_in(&sols_user).await;
     let listed = admin.get("/auth/token").await;
-    assert!(listed.json["tokens"].as_array().unwrap().iter().all(|token| token["tenant_id"] == luna.id), "{}", listed.text);
+    assert!(
+        listed.json["tokens"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|token| token["tenant_id"] == luna.id),
+        "{}",
+        listed.text
+    );
     assert!(!listed.text.contains("smcp_"));
 
     // And the operator: all of them, without naming a tenant, but nobody's business.
@@ -507,7 +568,10 @@ async fn what_is_the_operators_alone_is_refused_to_a_tenants_administrator() {
     let luna = app.tenant("luna").await;
     let admin = app.user(&luna, &["admin:tenants"]).await;
     let own = format!("/api/v1/tenants/{}", luna.id);
-    admin.post("/api/v1/tenants", json!({ "name": "x", "slug": "xx" })).await.assert_problem(403, "operator_only");
+    admin
+        .post("/api/v1/tenants", json!({ "name": "x", "slug": "xx" }))
+        .await
+        .assert_problem(403, "operator_only");
     admin.delete(&own).await.assert_problem(403, "operator_only");
     for theirs in [
         json!({ "plan": "enterprise" }),
@@ -518,7 +582,10 @@ async fn what_is_the_operators_alone_is_refused_to_a_tenants_administrator() {
     ] {
         admin.patch(&own, theirs).await.assert_problem(403, "operator_only");
     }
-    admin.post("/api/v1/switches", json!({ "tool": "workflows_list", "reason": "x" })).await.assert_problem(403, "operator_only");
+    admin
+        .post("/api/v1/switches", json!({ "tool": "workflows_list", "reason": "x" }))
+        .await
+        .assert_problem(403, "operator_only");
     admin.get("/api/v1/switches").await.assert_problem(403, "operator_only");
     let kept = admin.get(&own).await;
     assert_eq!((&kept.json["plan"], &kept.json["name"]), (&json!("business"), &json!("luna")));
@@ -551,7 +618,10 @@ async fn a_rotated_token_lives_for_its_overlap_and_not_longer() {
     app.clock.advance(Duration::from_secs(11));
     assert_refused(&old).await;
     assert_let_in(&new).await;
-    app.operator().post(&format!("{path}/rotate"), json!({})).await.assert_problem(409, "token_ended");
+    app.operator()
+        .post(&format!("{path}/rotate"), json!({}))
+        .await
+        .assert_problem(409, "token_ended");
 }
 
 #[tokio::test]
@@ -601,7 +671,10 @@ async fn a_token_shows_when_it_was_last_used_and_never_itself() {
     let issued = app.issue(&luna, &["read:workflows"], json!({})).await;
     let path = format!("/auth/token/{}", issued["id"].as_str().unwrap());
     assert_eq!(app.operator().get(&path).await.json["last_used_at"], Value::Null);
-    app.user_of(issued["api_token"].as_str().unwrap()).get("/api/v1/whoami").await.assert_status(200);
+    app.user_of(issued["api_token"].as_str().unwrap())
+        .get("/api/v1/whoami")
+        .await
+        .assert_status(200);
     let shown = app.operator().get(&path).await;
     assert!(shown.json["last_used_at"].is_string(), "{}", shown.text);
     assert!(!shown.text.contains("smcp_") && !shown.text.contains("hash"));

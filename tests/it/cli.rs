@@ -155,7 +155,10 @@ impl Process {
         let pid = self.child.id().unwrap();
         let told = Command::new("kill").args(["-TERM", &pid.to_string()]).status().await.unwrap();
         assert!(told.success());
-        let status = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await.unwrap().unwrap();
+        let status = tokio::time::timeout(Duration::from_secs(20), self.child.wait())
+            .await
+            .unwrap()
+            .unwrap();
         assert!(status.success(), "{status}: {}", self.log());
         // The reader of the log ends with the process; give it the moment that it needs.
         for _ in 0..100 {

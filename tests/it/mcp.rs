@@ -56,7 +56,11 @@ async fn initialize_echoes_each_legacy_revision_and_answers_any_other_with_the_n
     let app = App::start().await;
     let user = reader(&app).await;
     let hello = |version: &str| {
-        request("initialize", json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } })).to_string()
+        request(
+            "initialize",
+            json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } }),
+        )
+        .to_string()
     };
     for version in LEGACY {
         let answered = post(&user, &[JSON, BOTH], &hello(version)).await;
@@ -73,7 +77,11 @@ async fn initialize_echoes_each_legacy_revision_and_answers_any_other_with_the_n
     }
     for version in ["2024-11-05", "1999-01-01", MODERN, "2030-01-01", "nonsense"] {
         let answered = post(&user, &[JSON, BOTH], &hello(version)).await;
-        assert_eq!(answered.assert_status(200).json["result"]["protocolVersion"], "2025-11-25", "{version}");
+        assert_eq!(
+            answered.assert_status(200).json["result"]["protocolVersion"],
+            "2025-11-25",
+            "{version}"
+        );
     }
 }
 
@@ -83,7 +91,12 @@ async fn discover_names_every_revision_and_is_private() {
     let user = reader(&app).await;
     let answered = user.mcp_modern("server/discover", json!({})).await;
     let result = &answered.assert_status(200).json["result"];
-    let mut versions: Vec<_> = result["supportedVersions"].as_array().unwrap().iter().map(|version| version.as_str().unwrap()).collect();
+    let mut versions: Vec<_> = result["supportedVersions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|version| version.as_str().unwrap())
+        .collect();
     versions.sort_unstable();
     assert_eq!(versions, ["2025-03-26", "2025-06-18", "2025-11-25", MODERN]);
     assert!(result["capabilities"]["tools"].is_object());
@@ -101,7 +114,10 @@ async fn the_list_of_tools_holds_what_the_token_may_call_sorted_on_one_page_in_b
     let writer = app.user(&tenant, &["write:workflows"]).await;
     let reader = app.user(&tenant, &["read:workflows"]).await;
     let stranger = app.user(&tenant, &["read:crm"]).await;
-    for listed in [writer.mcp("tools/list", json!({})).await, writer.mcp_modern("tools/list", json!({})).await] {
+    for listed in [
+        writer.mcp("tools/list", json!({})).await,
+        writer.mcp_modern("tools/list", json!({})).await,
+    ] {
         listed.assert_status(200);
         let expected = ["workflows_create", "workflows_list", "workflows_status", "workflows_trigger"];
         let found: Vec<_> = names(&listed).into_iter().filter(|name| name.starts_with("workflows_")).collect();
@@ -127,7 +143,11 @@ async fn the_list_of_tools_holds_what_the_token_may_call_sorted_on_one_page_in_b
     assert_eq!(modern.json["result"]["cacheScope"], "private");
     assert_eq!(modern.json["result"]["resultType"], "complete");
     assert!(modern.json["result"]["ttlMs"].is_u64());
-    assert!(!names(&stranger.mcp("tools/list", json!({})).await).iter().any(|name| name.starts_with("workflows_")));
+    assert!(
+        !names(&stranger.mcp("tools/list", json!({})).await)
+            .iter()
+            .any(|name| name.starts_with("workflows_"))
+    );
 }
 
 #[tokio::test]
@@ -139,7 +159,9 @@ async fn both_paths_speak_mcp() {
         let answered = user.raw(Method::POST, path, &[JSON, BOTH], call.clone()).await;
         assert_eq!(answered.content()["workflows"].as_array().unwrap().len(), 4, "{path}");
         assert_eq!(answered.json["id"], 7);
-        let listed = user.raw(Method::POST, path, &[JSON, BOTH], request("tools/list", json!({})).to_string()).await;
+        let listed = user
+            .raw(Method::POST, path, &[JSON, BOTH], request("tools/list", json!({})).to_string())
+            .await;
         assert!(!names(&listed).is_empty(), "{path}");
     }
 }
@@ -149,7 +171,12 @@ async fn ping_is_answered_in_the_legacy_era_alone() {
     let app = App::start().await;
     let user = reader(&app).await;
     for version in LEGACY {
-        let answered = post(&user, &[JSON, BOTH, ("mcp-protocol-version", version)], r#"{"jsonrpc":"2.0","id":"a","method":"ping"}"#).await;
+        let answered = post(
+            &user,
+            &[JSON, BOTH, ("mcp-protocol-version", version)],
+            r#"{"jsonrpc":"2.0","id":"a","method":"ping"}"#,
+        )
+        .await;
         assert!(answered.assert_status(200).json["result"].is_object());
         assert_eq!(answered.json["id"], "a", "an id may be text");
     }
@@ -175,7 +202,10 @@ async fn a_notification_is_accepted_without_a_body() {
     }
     // Nor is a tool called by one.
     let (_, owner, n8n) = app.business("sol").await;
-    let sneaky = told("tools/call", json!({ "name": "workflows_trigger", "arguments": { "workflow_id": "wf_backup_db" } }));
+    let sneaky = told(
+        "tools/call",
+        json!({ "name": "workflows_trigger", "arguments": { "workflow_id": "wf_backup_db" } }),
+    );
     post(&owner, &[JSON, BOTH], &sneaky).await;
     assert_eq!(n8n.runs(), 0);
 }
@@ -233,7 +263,14 @@ async fn what_is_no_json_rpc_request_is_refused_with_its_code() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     let batch = post(&user, &[JSON, BOTH], "[{},{}]").await;
     assert!(batch.json["error"]["message"].as_str().unwrap().contains("batch"), "{}", batch.text);
-    let not_text = user.raw(Method::POST, "/mcp", &[JSON, BOTH], b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\xfe\"}".to_vec()).await;
+    let not_text = user
+        .raw(
+            Method::POST,
+            "/mcp",
+            &[JSON, BOTH],
+            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\xfe\"}".to_vec(),
+        )
+        .await;
     assert_refused(&not_text, 400, -32700);
 }
 
@@ -252,7 +289,12 @@ async fn a_tool_call_whose_parameters_are_malformed_is_an_error_of_the_protocol(
         json!({ "name": "", "arguments": {} }),
     ] {
         let answered = user.mcp("tools/call", params.clone()).await;
-        assert_eq!((answered.status.as_u16(), &answered.json["error"]["code"]), (200, &json!(-32602)), "{params}: {}", answered.text);
+        assert_eq!(
+            (answered.status.as_u16(), &answered.json["error"]["code"]),
+            (200, &json!(-32602)),
+            "{params}: {}",
+            answered.text
+        );
         assert_eq!(answered.json["id"], 1);
     }
     let without_params = post(&user, &[JSON, BOTH], r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#).await;
@@ -274,13 +316,23 @@ async fn an_unknown_revision_is_refused_with_those_that_are_spoken() {
         let answered = post(&user, &[JSON, BOTH, ("mcp-protocol-version", version)], &plain).await;
         assert_refused(&answered, 400, -32022);
         assert_eq!(answered.json["error"]["data"]["requested"], version);
-        let mut supported: Vec<_> = answered.json["error"]["data"]["supported"].as_array().unwrap().iter().map(|version| version.as_str().unwrap()).collect();
+        let mut supported: Vec<_> = answered.json["error"]["data"]["supported"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|version| version.as_str().unwrap())
+            .collect();
         supported.sort_unstable();
         assert_eq!(supported, ["2025-03-26", "2025-06-18", "2025-11-25", MODERN]);
         assert_eq!(answered.json["id"], 7);
     }
     let body = modern("tools/list", json!({})).replace(MODERN, "2030-01-01");
-    let answered = post(&user, &[JSON, BOTH, ("mcp-protocol-version", "2030-01-01"), ("mcp-method", "tools/list")], &body).await;
+    let answered = post(
+        &user,
+        &[JSON, BOTH, ("mcp-protocol-version", "2030-01-01"), ("mcp-method", "tools/list")],
+        &body,
+    )
+    .await;
     assert_refused(&answered, 400, -32022);
 }
 
@@ -290,7 +342,10 @@ async fn headers_that_disagree_with_the_body_are_refused() {
     let (_, user, n8n) = app.business("luna").await;
     let version = ("mcp-protocol-version", MODERN);
     let list = modern("tools/list", json!({}));
-    let call = modern("tools/call", json!({ "name": "workflows_trigger", "arguments": { "workflow_id": "wf_backup_db" } }));
+    let call = modern(
+        "tools/call",
+        json!({ "name": "workflows_trigger", "arguments": { "workflow_id": "wf_backup_db" } }),
+    );
     let method = ("mcp-method", "tools/call");
     let cases: &[(&str, &[(&str, &str)])] = &[
         // The version: missing, and another.
@@ -306,12 +361,20 @@ async fn headers_that_disagree_with_the_body_are_refused() {
         (&call, &[version, method, ("mcp-name", "workflows_list")]),
         (&call, &[version, method, ("mcp-name", "=?base64?%%%?=")]),
         (&call, &[version, method, ("mcp-name", "=?base64?d29ya2Zsb3dzX2xpc3Q=?=")]),
-        (&call, &[version, method, ("mcp-name", "workflows_trigger"), ("mcp-name", "workflows_list")]),
+        (
+            &call,
+            &[version, method, ("mcp-name", "workflows_trigger"), ("mcp-name", "workflows_list")],
+        ),
     ];
     for (body, headers) in cases {
         let headers: Vec<_> = [JSON, BOTH].into_iter().chain(headers.iter().copied()).collect();
         let answered = post(&user, &headers, body).await;
-        assert_eq!((answered.status.as_u16(), &answered.json["error"]["code"]), (400, &json!(-32020)), "{headers:?}: {}", answered.text);
+        assert_eq!(
+            (answered.status.as_u16(), &answered.json["error"]["code"]),
+            (400, &json!(-32020)),
+            "{headers:?}: {}",
+            answered.text
+        );
         assert_eq!(answered.json["id"], 7);
     }
     assert_eq!(n8n.runs(), 0, "nothing was done");
@@ -331,9 +394,20 @@ async fn a_modern_request_must_say_version_and_capabilities_in_its_meta() {
     let headers = [JSON, BOTH, ("mcp-protocol-version", MODERN), ("mcp-method", "tools/list")];
     let version = json!({ "io.modelcontextprotocol/protocolVersion": MODERN });
     let wrong_capabilities = json!({ "io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": [] });
-    for params in [json!({}), json!({ "_meta": {} }), json!({ "_meta": version }), json!({ "_meta": wrong_capabilities }), json!({ "_meta": 5 })] {
+    for params in [
+        json!({}),
+        json!({ "_meta": {} }),
+        json!({ "_meta": version }),
+        json!({ "_meta": wrong_capabilities }),
+        json!({ "_meta": 5 }),
+    ] {
         let answered = post(&user, &headers, &request("tools/list", params.clone()).to_string()).await;
-        assert_eq!((answered.status.as_u16(), &answered.json["error"]["code"]), (400, &json!(-32602)), "{params}: {}", answered.text);
+        assert_eq!(
+            (answered.status.as_u16(), &answered.json["error"]["code"]),
+            (400, &json!(-32602)),
+            "{params}: {}",
+            answered.text
+        );
     }
     let without_params = post(&user, &headers, r#"{"jsonrpc":"2.0","id":7,"method":"tools/list"}"#).await;
     assert_refused(&without_params, 400, -32602);
@@ -359,9 +433,19 @@ async fn a_method_that_is_not_offered_is_unknown_in_both_eras() {
             _ => json!({}),
         };
         let legacy = user.mcp(method, params.clone()).await;
-        assert_eq!((legacy.status.as_u16(), &legacy.json["error"]["code"]), (200, &json!(-32601)), "{method}: {}", legacy.text);
+        assert_eq!(
+            (legacy.status.as_u16(), &legacy.json["error"]["code"]),
+            (200, &json!(-32601)),
+            "{method}: {}",
+            legacy.text
+        );
         let modern = user.mcp_modern(method, params).await;
-        assert_eq!((modern.status.as_u16(), &modern.json["error"]["code"]), (404, &json!(-32601)), "{method}: {}", modern.text);
+        assert_eq!(
+            (modern.status.as_u16(), &modern.json["error"]["code"]),
+            (404, &json!(-32601)),
+            "{method}: {}",
+            modern.text
+        );
         assert_eq!(modern.json["id"], 1, "{method}");
     }
 }
@@ -372,7 +456,13 @@ async fn a_client_that_takes_json_somehow_is_served_and_one_that_does_not_is_tol
     let (_, user, _) = app.business("luna").await;
     let list = request("tools/list", json!({})).to_string();
     let call = request("tools/call", json!({ "name": "workflows_list", "arguments": {} })).to_string();
-    for accept in [None, Some("*/*"), Some("application/json"), Some("application/*"), Some("text/html, */*;q=0.1")] {
+    for accept in [
+        None,
+        Some("*/*"),
+        Some("application/json"),
+        Some("application/*"),
+        Some("text/html, */*;q=0.1"),
+    ] {
         for body in [&list, &call] {
             let headers: Vec<_> = [JSON].into_iter().chain(accept.map(|accept| ("accept", accept))).collect();
             let answered = post(&user, &headers, body).await;
@@ -438,7 +528,11 @@ async fn json_nested_ten_thousand_deep_is_refused_and_the_gateway_goes_on() {
     for body in [&deep, &objects, &"[".repeat(10_000), &r#"{"a":"#.repeat(10_000)] {
         let answered = post(&user, &[JSON, BOTH], body).await;
         answered.assert_status(400);
-        assert!([-32700, -32600].contains(&answered.json["error"]["code"].as_i64().unwrap()), "{}", answered.text);
+        assert!(
+            [-32700, -32600].contains(&answered.json["error"]["code"].as_i64().unwrap()),
+            "{}",
+            answered.text
+        );
     }
     for inside in [&deep, &objects] {
         let body = format!(
@@ -447,15 +541,26 @@ async fn json_nested_ten_thousand_deep_is_refused_and_the_gateway_goes_on() {
         let answered = post(&user, &[JSON, BOTH], &body).await;
         assert!(answered.tool_error().contains("nested"), "{}", answered.text);
         let rest = format!(r#"{{"input_data":{{"x":{inside}}}}}"#);
-        let answered = user.raw(Method::POST, "/api/v1/workflows/wf_backup_db/trigger", &[JSON], rest).await;
+        let answered = user
+            .raw(Method::POST, "/api/v1/workflows/wf_backup_db/trigger", &[JSON], rest)
+            .await;
         answered.assert_problem(422, "invalid_input");
         assert!(answered.json["detail"].as_str().unwrap().contains("nested"), "{}", answered.text);
     }
     // Where only rmcp looks, and where nobody does.
-    for params in [format!(r#"{{"x":{deep}}}"#), format!(r#"{{"_meta":{{"x":{deep}}}}}"#), format!(r#"{{"_meta":{{"progressToken":{deep}}}}}"#)] {
+    for params in [
+        format!(r#"{{"x":{deep}}}"#),
+        format!(r#"{{"_meta":{{"x":{deep}}}}}"#),
+        format!(r#"{{"_meta":{{"progressToken":{deep}}}}}"#),
+    ] {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{params}}}"#);
         let answered = post(&user, &[JSON, BOTH], &body).await;
-        assert!([200, 400].contains(&answered.status.as_u16()), "{} {}", answered.status, answered.text);
+        assert!(
+            [200, 400].contains(&answered.status.as_u16()),
+            "{} {}",
+            answered.status,
+            answered.text
+        );
         assert!(answered.json.is_object(), "{}", answered.text);
     }
     assert_eq!(n8n.runs(), 0);
@@ -467,21 +572,39 @@ async fn a_body_of_five_megabytes_is_refused_on_both_doors_and_the_client_hears_
     let app = App::start().await;
     let (_, user, n8n) = app.business("luna").await;
     let filler = "x".repeat(5 * 1024 * 1024);
-    let mcp = request("tools/call", json!({ "name": "workflows_trigger", "arguments": { "workflow_id": "wf_backup_db", "input_data": { "x": filler } } })).to_string();
+    let mcp = request(
+        "tools/call",
+        json!({ "name": "workflows_trigger", "arguments": { "workflow_id": "wf_backup_db", "input_data": { "x": filler } } }),
+    )
+    .to_string();
     let rest = json!({ "input_data": { "x": filler } }).to_string();
     let chunked = |text: &str| {
-        let chunks: Vec<_> = text.as_bytes().chunks(64 * 1024).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
+        let chunks: Vec<_> = text
+            .as_bytes()
+            .chunks(64 * 1024)
+            .map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec()))
+            .collect();
         reqwest::Body::wrap_stream(futures::stream::iter(chunks))
     };
     let path = "/api/v1/workflows/wf_backup_db/trigger";
     for _ in 0..3 {
         let answered = user.raw(Method::POST, "/mcp", &[JSON, BOTH], mcp.clone()).await;
         answered.assert_status(413);
-        assert!(answered.json["error"]["message"].as_str().unwrap().contains("4 MiB"), "{}", answered.text);
-        user.raw(Method::POST, path, &[JSON], rest.clone()).await.assert_problem(413, "too_large");
+        assert!(
+            answered.json["error"]["message"].as_str().unwrap().contains("4 MiB"),
+            "{}",
+            answered.text
+        );
+        user.raw(Method::POST, path, &[JSON], rest.clone())
+            .await
+            .assert_problem(413, "too_large");
         // Without a length said before.
-        user.raw(Method::POST, "/mcp", &[JSON, BOTH], chunked(&mcp)).await.assert_status(413);
-        user.raw(Method::POST, path, &[JSON], chunked(&rest)).await.assert_problem(413, "too_large");
+        user.raw(Method::POST, "/mcp", &[JSON, BOTH], chunked(&mcp))
+            .await
+            .assert_status(413);
+        user.raw(Method::POST, path, &[JSON], chunked(&rest))
+            .await
+            .assert_problem(413, "too_large");
     }
     assert_eq!(n8n.runs(), 0);
 }
@@ -492,28 +615,50 @@ async fn a_slow_call_begins_a_stream_after_ten_seconds_and_ends_with_the_result(
     let user = reader(&app).await;
     let slow = json!({ "name": "test_dawdle", "arguments": { "millis": 11_000 } });
     let (legacy, modern) = (request("tools/call", slow.clone()).to_string(), modern("tools/call", slow));
-    let modern_headers = [JSON, BOTH, ("mcp-protocol-version", MODERN), ("mcp-method", "tools/call"), ("mcp-name", "test_dawdle")];
+    let modern_headers = [
+        JSON,
+        BOTH,
+        ("mcp-protocol-version", MODERN),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "test_dawdle"),
+    ];
     let streamed = async |headers: &[(&str, &str)], body: &str| {
         let begun = Instant::now();
         let mut response = user.begin(Method::POST, "/mcp", headers, body.to_owned()).await.unwrap();
         let silence = begun.elapsed();
-        assert!((Duration::from_secs(9)..Duration::from_millis(10_900)).contains(&silence), "{silence:?}");
+        assert!(
+            (Duration::from_secs(9)..Duration::from_millis(10_900)).contains(&silence),
+            "{silence:?}"
+        );
         assert_eq!(response.status(), 200);
-        assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream"));
+        assert!(
+            response.headers()["content-type"]
+                .to_str()
+                .unwrap()
+                .starts_with("text/event-stream")
+        );
         assert_eq!(response.headers()["x-accel-buffering"], "no");
         let mut text = String::new();
         while let Some(chunk) = response.chunk().await.unwrap() {
             text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
         assert!(text.starts_with(':'), "a comment first: {text}");
-        let data: Vec<Value> = text.lines().filter_map(|line| line.strip_prefix("data:")).map(|data| serde_json::from_str(data).unwrap()).collect();
+        let data: Vec<Value> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("data:"))
+            .map(|data| serde_json::from_str(data).unwrap())
+            .collect();
         assert_eq!(data.len(), 1, "{text}");
         assert_eq!(data[0]["id"], 7);
         assert_eq!(data[0]["result"]["structuredContent"]["said"], "at last");
     };
     let patient = async {
         let answered = post(&user, &[JSON, ("accept", "application/json")], &legacy).await;
-        assert_eq!(answered.header("content-type"), "application/json", "it said that it takes no stream");
+        assert_eq!(
+            answered.header("content-type"),
+            "application/json",
+            "it said that it takes no stream"
+        );
         assert_eq!(answered.content()["said"], "at last");
     };
     join3(streamed(&[JSON, BOTH], &legacy), streamed(&modern_headers, &modern), patient).await;
@@ -525,9 +670,16 @@ async fn progress_is_told_in_order_before_the_result_and_only_to_who_asked() {
     let user = reader(&app).await;
     for token in [json!("abc"), json!(17)] {
         let params = json!({ "name": "test_count_up", "arguments": { "to": 5 }, "_meta": { "progressToken": token } });
-        for answered in [user.mcp("tools/call", params.clone()).await, user.mcp_modern("tools/call", params.clone()).await] {
+        for answered in [
+            user.mcp("tools/call", params.clone()).await,
+            user.mcp_modern("tools/call", params.clone()).await,
+        ] {
             answered.assert_status(200);
-            assert!(answered.header("content-type").starts_with("text/event-stream"), "{:?}", answered.headers);
+            assert!(
+                answered.header("content-type").starts_with("text/event-stream"),
+                "{:?}",
+                answered.headers
+            );
             let mut messages = answered.messages();
             let last = messages.pop().unwrap();
             assert_eq!(last["result"]["structuredContent"]["said"], "counted");
@@ -546,8 +698,17 @@ async fn progress_is_told_in_order_before_the_result_and_only_to_who_asked() {
     assert_eq!(unasked.header("content-type"), "application/json");
     assert_eq!(unasked.content()["said"], "counted");
     let params = json!({ "name": "test_count_up", "arguments": { "to": 2 }, "_meta": { "progressToken": 1 } });
-    let plain = post(&user, &[JSON, ("accept", "application/json")], &request("tools/call", params).to_string()).await;
-    assert_eq!(plain.content()["said"], "counted", "a client that takes no stream gets the result alone");
+    let plain = post(
+        &user,
+        &[JSON, ("accept", "application/json")],
+        &request("tools/call", params).to_string(),
+    )
+    .await;
+    assert_eq!(
+        plain.content()["said"],
+        "counted",
+        "a client that takes no stream gets the result alone"
+    );
 }
 
 #[tokio::test]
@@ -579,16 +740,28 @@ async fn every_workflow_tool_answers_as_its_output_schema_says_and_its_text_is_t
     };
     let mut ids = Vec::new();
     for workflow in ["wf_backup_db", "wf_ask_approval", "wf_daily_sales", &failing] {
-        let triggered = check("workflows_trigger", &user.call("workflows_trigger", json!({ "workflow_id": workflow })).await);
+        let triggered = check(
+            "workflows_trigger",
+            &user.call("workflows_trigger", json!({ "workflow_id": workflow })).await,
+        );
         ids.push(triggered["execution_id"].as_str().unwrap().to_owned());
     }
     for id in ids {
-        check("workflows_status", &user.call("workflows_status", json!({ "execution_id": id })).await);
-        check("workflows_status", &user.call_modern("workflows_status", json!({ "execution_id": id })).await);
+        check(
+            "workflows_status",
+            &user.call("workflows_status", json!({ "execution_id": id })).await,
+        );
+        check(
+            "workflows_status",
+            &user.call_modern("workflows_status", json!({ "execution_id": id })).await,
+        );
     }
     check("workflows_list", &user.call("workflows_list", json!({})).await);
     check("workflows_list", &user.call("workflows_list", json!({ "limit": 1 })).await);
-    check("workflows_list", &user.call_modern("workflows_list", json!({ "tags": ["nobody has this"] })).await);
+    check(
+        "workflows_list",
+        &user.call_modern("workflows_list", json!({ "tags": ["nobody has this"] })).await,
+    );
     let made = json!({ "name": "Made", "activate": false, "workflow_json": { "nodes": [], "connections": {} } });
     check("workflows_create", &user.call("workflows_create", made).await);
     let modern = user.call_modern("workflows_list", json!({})).await;
@@ -609,18 +782,33 @@ async fn a_wrong_argument_is_a_tool_error_that_names_the_field_and_what_is_right
         ("workflows_list", json!({ "active": "yes" }), &["active", "boolean", "yes"]),
         ("workflows_list", json!({ "tags": "a" }), &["tags", "array"]),
         ("workflows_list", json!({ "tags": [1] }), &["tags[0]", "string"]),
-        ("workflows_list", json!({ "colour": "blue" }), &["colour", "active", "cursor", "limit", "tags"]),
+        (
+            "workflows_list",
+            json!({ "colour": "blue" }),
+            &["colour", "active", "cursor", "limit", "tags"],
+        ),
         ("workflows_list", json!({ "cursor": "made up" }), &["cursor", "next_cursor"]),
         ("workflows_trigger", json!({ "workflow_id": "" }), &["workflow_id", "at least 1"]),
-        ("workflows_trigger", json!({ "workflow_id": "a", "input_data": [] }), &["input_data", "object"]),
+        (
+            "workflows_trigger",
+            json!({ "workflow_id": "a", "input_data": [] }),
+            &["input_data", "object"],
+        ),
         ("workflows_list", json!({ "limit": 999, "active": 1 }), &["limit", "active"]),
     ] {
-        for answered in [user.call(tool, arguments.clone()).await, user.call_modern(tool, arguments.clone()).await] {
+        for answered in [
+            user.call(tool, arguments.clone()).await,
+            user.call_modern(tool, arguments.clone()).await,
+        ] {
             let text = answered.tool_error();
             for word in words {
                 assert!(text.contains(word), "{tool} {arguments}: {word:?} is not in {text:?}");
             }
-            assert_eq!(answered.json["result"]["_meta"]["cl.smarterbot/error"]["code"], "invalid_input", "{}", answered.text);
+            assert_eq!(
+                answered.json["result"]["_meta"]["cl.smarterbot/error"]["code"], "invalid_input",
+                "{}",
+                answered.text
+            );
             assert!(answered.json["result"]["structuredContent"].is_null());
         }
         // Twice thirteen refusals within a second are more than one token's burst.
@@ -632,7 +820,10 @@ async fn a_wrong_argument_is_a_tool_error_that_names_the_field_and_what_is_right
 async fn the_list_of_tools_has_no_second_page() {
     let app = App::start().await;
     let user = reader(&app).await;
-    for answered in [user.mcp("tools/list", json!({ "cursor": "abc" })).await, user.mcp_modern("tools/list", json!({ "cursor": "abc" })).await] {
+    for answered in [
+        user.mcp("tools/list", json!({ "cursor": "abc" })).await,
+        user.mcp_modern("tools/list", json!({ "cursor": "abc" })).await,
+    ] {
         assert_refused(&answered, 200, -32602);
         assert!(answered.json["error"]["message"].as_str().unwrap().contains("cursor"));
     }
@@ -648,10 +839,21 @@ async fn protocol_methods_beyond_their_limit_are_refused_with_429_and_come_back(
     )
     .await;
     let refused: Vec<_> = lists.iter().chain(&pings).filter(|reply| reply.status == 429).collect();
-    assert!(!refused.is_empty() && refused.len() <= 40, "a hundred at once, sixty admitted: {}", refused.len());
+    assert!(
+        !refused.is_empty() && refused.len() <= 40,
+        "a hundred at once, sixty admitted: {}",
+        refused.len()
+    );
     for reply in refused {
         assert_eq!(reply.json["id"], 1, "{}", reply.text);
-        assert!(reply.json["error"]["message"].as_str().unwrap().starts_with("Rate limit exceeded for category '"), "{}", reply.text);
+        assert!(
+            reply.json["error"]["message"]
+                .as_str()
+                .unwrap()
+                .starts_with("Rate limit exceeded for category '"),
+            "{}",
+            reply.text
+        );
         assert!(reply.header("retry-after").parse::<u64>().unwrap() >= 1);
     }
     app.clock.advance(Duration::from_secs(30));
@@ -661,10 +863,18 @@ async fn protocol_methods_beyond_their_limit_are_refused_with_429_and_come_back(
 #[tokio::test]
 async fn without_a_token_nothing_is_told_not_even_what_is_wrong_with_the_body() {
     let app = App::start().await;
-    for (path, body) in [("/mcp", "{"), ("/", "[]"), ("/mcp", r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#)] {
+    for (path, body) in [
+        ("/mcp", "{"),
+        ("/", "[]"),
+        ("/mcp", r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#),
+    ] {
         let answered = app.nobody().raw(Method::POST, path, &[JSON, BOTH], body).await;
         answered.assert_status(401);
         assert!(answered.header("www-authenticate").starts_with("Bearer"));
-        assert_eq!(answered.json["error"]["message"], "Unauthorized - Invalid or expired API token", "{}", answered.text);
+        assert_eq!(
+            answered.json["error"]["message"], "Unauthorized - Invalid or expired API token",
+            "{}",
+            answered.text
+        );
     }
 }

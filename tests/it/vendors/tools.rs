@@ -126,7 +126,10 @@ impl Tool for CountUp {
 
     async fn call(self, speaker: &Speaker) -> Result<Said> {
         for step in 1..=self.to {
-            speaker.0.notifier.progress(f64::from(step), Some(f64::from(self.to)), format!("step {step}"));
+            speaker
+                .0
+                .notifier
+                .progress(f64::from(step), Some(f64::from(self.to)), format!("step {step}"));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(said("counted"))

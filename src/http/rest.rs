@@ -64,10 +64,13 @@ async fn call(state: Arc<State>, tool: String, request: Request, with_path: bool
     let RequestId(request_id) = own_id(&parts);
     let answer = async {
         let caller = caller(&state, &parts).await?;
-        body::check_length(&parts.headers)?;
         // A GET's body means nothing (RFC 9110 §9.3.1).
         let takes_body = !matches!(parts.method, Method::GET | Method::HEAD);
-        let body = if takes_body { body::read(sent).await? } else { Bytes::new() };
+        let body = if takes_body {
+            body::read(&parts.headers, sent).await?
+        } else {
+            Bytes::new()
+        };
         let input = if with_path {
             Input::Parts {
                 body,

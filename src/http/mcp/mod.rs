@@ -82,8 +82,7 @@ async fn receive(state: &Arc<State>, request: Request, request_id: &Arc<str>) ->
             None,
         ));
     }
-    body::check_length(&parts.headers)?;
-    let bytes = body::read(sent).await?;
+    let bytes = body::read(&parts.headers, sent).await?;
     let envelope = match Envelope::parse(&bytes) {
         Ok(Some(envelope)) => envelope,
         // A notification: taken, and, without sessions, of no effect.
@@ -134,9 +133,14 @@ async fn protocol(state: &Arc<State>, request: http::Request<Full<Bytes>>, id: &
         .get(header::CONTENT_TYPE)
         .is_none_or(|kind| kind.to_str().is_ok_and(|kind| kind.starts_with("text/plain")));
     if !parts.status.is_success() && plain {
+        // The media type was checked before: rmcp says 415 for a body that it cannot read.
+        let status = match parts.status {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => StatusCode::BAD_REQUEST,
+            status => status,
+        };
         let text = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         return fault(
-            &Fault::new(parts.status, envelope::INVALID_REQUEST, String::from_utf8_lossy(&text).into_owned()),
+            &Fault::new(status, envelope::INVALID_REQUEST, String::from_utf8_lossy(&text).into_owned()),
             Some(id),
         );
     }

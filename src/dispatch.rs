@@ -84,6 +84,7 @@ pub async fn call(state: &Arc<State>, call: Call) -> Answer {
         ))
         .coded("unknown_tool");
         let (outcome, standing) = refused(state, &call.caller, Category::Account, unknown);
+        note_unknown(state, &call, &outcome);
         return Answer {
             outcome,
             standing,
@@ -122,6 +123,31 @@ pub async fn call(state: &Arc<State>, call: Call) -> Answer {
         replayed,
         tool: Some(tool),
     }
+}
+
+/// A call to no tool is counted and logged; an audit entry would need a tool to be about.
+fn note_unknown(state: &State, call: &Call, outcome: &Result<Rendered>) {
+    let Err(error) = outcome else { return };
+    let agent = call.caller.agent();
+    let status = error.kind().status().as_u16();
+    if error.kind() == Kind::RateLimited {
+        state.metrics.limited(agent);
+    }
+    state.metrics.called(NONE, agent, status, 0.0);
+    state.metrics.failed(NONE, error.label());
+    tracing::info!(
+        target: "smartermcp::call",
+        tenant_id = call.caller.audit_tenant(),
+        agent = agent.map_or(NONE, Agent::name),
+        tool = NONE,
+        parameters_hash = "",
+        response_status = status,
+        duration_ms = 0,
+        request_id = &*call.request_id,
+        token_id = call.caller.audit_name(),
+        door = call.door.name(),
+        error = error.label(),
+    );
 }
 
 /// What must hold before a call may be admitted: the caller may, the gateway can, and the input is right.

@@ -26,7 +26,7 @@ pub(super) fn tools() -> Vec<Definition> {
     ]
 }
 
-/// The longest credential that is stored.
+/// The longest credential, and the longest settings, that are stored.
 const CREDENTIAL_MAX: usize = 64 * 1024;
 
 /// A connection, without its credential.
@@ -96,6 +96,9 @@ impl Tool for SetConnection {
         kind.read_credential(&credential)?;
         let url = state.connections.guard(&tenant).check_url(&self.url).await?;
         let settings = Value::Object(self.settings.unwrap_or_default()).to_string();
+        if settings.len() > CREDENTIAL_MAX {
+            return Err(Error::invalid(format!("settings: must be at most {CREDENTIAL_MAX} bytes")));
+        }
 
         let (tenant_id, now) = (tenant.tenant.id, account.now());
         let mut tx = account.write().await?;

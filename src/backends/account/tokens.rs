@@ -305,6 +305,12 @@ impl Tool for RotateToken {
         if old.revoked_at.is_some() || old.expires_at <= now {
             return Err(Error::conflict("This token has ended; issue a new one").coded("token_ended"));
         }
+        if old.tenant_id.is_none() {
+            return Err(
+                Error::conflict("A token of the operator is replaced at the console: smartermcp token create --operator")
+                    .coded("operator_token"),
+            );
+        }
         // Whoever rotates a token learns the new one: he must hold what it may do.
         check_holds(account, old.scopes)?;
         let made = Token {

@@ -157,41 +157,40 @@ impl Request<'_> {
             };
             let last = attempt >= ATTEMPTS;
             let mut wait = pause;
-            match self.attempt().await {
+            let outcome = match self.attempt().await {
                 Ok(reply) => {
                     // A 500 may be one workflow's own failure: it does not take the whole connection away.
                     let unwell = matches!(reply.status.as_u16(), 502..=504);
                     if unwell {
-                        pass.failed();
+                        pass.failed()
                     } else {
-                        pass.succeeded();
+                        pass.succeeded()
                     }
                     let passing = unwell || reply.status == StatusCode::TOO_MANY_REQUESTS;
-                    if !passing || last || self.effect == Sends::Write {
+                    let asked = reply.retry_after();
+                    if !passing || last || self.effect == Sends::Write || asked.is_some_and(|asked| asked > LONGEST_PAUSE) {
                         return Ok(reply);
                     }
-                    match reply.retry_after() {
-                        Some(asked) if asked > LONGEST_PAUSE => return Ok(reply),
-                        Some(asked) => wait = asked,
-                        None => {}
-                    }
+                    wait = asked.unwrap_or(wait);
+                    Ok(reply)
                 }
                 Err(failure) => {
                     if failure.refused {
-                        drop(pass);
+                        drop(pass)
                     } else {
-                        pass.failed();
+                        pass.failed()
                     }
                     let again = !failure.refused && (self.effect == Sends::Read || !failure.sent);
                     if last || !again {
                         return Err(failure.error);
                     }
+                    Err(failure.error)
                 }
-            }
+            };
             // Jitter: many calls that failed together do not come back together.
             wait += wait.mul_f64(rand::random::<f64>() / 2.0);
             if Instant::now() + wait >= client.session.deadline {
-                return Err(down(connection.backend).retry_after(1));
+                return outcome;
             }
             tokio::time::sleep(wait).await;
             pause *= 2;

@@ -485,3 +485,25 @@ impl Reply {
         }
     }
 }
+
+/// One number that SQL over the database file of a folder answers.
+pub async fn sql_number(folder: &std::path::Path, query: &'static str) -> i64 {
+    use sqlx::Connection as _;
+    let url = format!("sqlite://{}", folder.join("smartermcp.db").display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let number = sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    number
+}
+
+/// Whether a text stands in any file of a folder: the database, its journal, the key.
+pub fn folder_holds(folder: &std::path::Path, text: &str) -> bool {
+    std::fs::read_dir(folder).unwrap().any(|file| {
+        let path = file.unwrap().path();
+        path.is_file()
+            && std::fs::read(&path)
+                .unwrap()
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
+    })
+}

@@ -299,37 +299,61 @@ fn webhook(node: &Node) -> Option<(Method, String, Authentication)> {
 async fn by_webhook(n8n: &N8n, trigger: &Trigger, input: Map<String, Value>, now: String) -> Result<Triggered> {
     let session = n8n.http.session();
     let called = call_webhook(n8n, trigger, &input).await;
-    let ended = match called {
+    let said = match called {
         Ok(reply) => answered(&reply)?,
         // n8n goes on when its caller hangs up: the execution is there to be found.
-        Err(error) if error.kind() == Kind::Timeout => None,
+        Err(error) if error.kind() == Kind::Timeout => Said::Started,
         Err(error) => return Err(error),
     };
     session.notifier.progress(2.0, Some(3.0), "triggered");
     let correlation = &*session.request_id;
-    match look_for(n8n, &trigger.workflow_id, correlation).await {
-        Ok(Some(execution)) => Ok(Triggered {
-            status: match Status::of(execution.status.as_deref()) {
-                // The contract of a trigger knows no waiting: it has not ended.
-                Status::Waiting => Status::Running,
-                status => status,
-            },
-            started_at: execution.started_at.unwrap_or(now),
-            execution_id: Some(execution.id),
-            workflow_id: trigger.workflow_id.clone(),
-            unavailable: Vec::new(),
-            correlation_id: None,
-        }),
+    let found = match (look_for(n8n, &trigger.workflow_id, correlation).await, said) {
+        (Ok(Some(found)), _) => found,
+        // A sign-in page or the like where n8n's own API should be: then the webhook's answer was none of n8n's either.
+        (Err(error), _) if error.kind() == Kind::BackendRefused => return Err(error),
+        (Ok(None) | Err(_), Said::Other(status)) => {
+            return Err(Error::new(
+                Kind::BackendRefused,
+                format!("The workflow's webhook answered HTTP {status}, and n8n shows no execution that it began; look there before you try again"),
+            )
+            .coded("not_started"));
+        }
         // It was triggered: failing to find it again must not look as if it had not been.
-        Ok(None) | Err(_) => Ok(Triggered {
-            execution_id: None,
-            workflow_id: trigger.workflow_id.clone(),
-            status: ended.unwrap_or(Status::Running),
-            started_at: now,
-            unavailable: vec!["execution_id"],
-            correlation_id: Some(correlation.to_owned()),
-        }),
-    }
+        (Ok(None) | Err(_), Said::Started | Said::Ended(_)) => {
+            return Ok(Triggered {
+                execution_id: None,
+                workflow_id: trigger.workflow_id.clone(),
+                status: match said {
+                    Said::Ended(status) => status,
+                    Said::Started | Said::Other(_) => Status::Running,
+                },
+                started_at: now,
+                unavailable: vec!["execution_id"],
+                correlation_id: Some(correlation.to_owned()),
+            });
+        }
+    };
+    Ok(Triggered {
+        status: match Status::of(found.status.as_deref()) {
+            // The contract of a trigger knows no waiting: it has not ended.
+            Status::Waiting => Status::Running,
+            status => status,
+        },
+        started_at: found.started_at.unwrap_or(now),
+        execution_id: Some(found.id),
+        workflow_id: trigger.workflow_id.clone(),
+        unavailable: Vec::new(),
+        correlation_id: None,
+    })
+}
+
+/// What a webhook's answer says of the execution.
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    Started,
+    Ended(Status),
+    /// Neither n8n's words nor a success: a workflow's own answer, or the refusal of somebody between.
+    Other(u16),
 }
 
 /// Calls the webhook. While it is not registered yet nothing runs, so that asking again is safe.
@@ -406,8 +430,8 @@ fn authenticate(n8n: &N8n, authentication: Authentication) -> Result<Option<(Hea
     }
 }
 
-/// What a webhook's answer says of the execution: ended how, or not yet known. Most answers are the workflow's own words.
-fn answered(reply: &Reply) -> Result<Option<Status>> {
+/// Reads a webhook's answer. Most are the workflow's own words.
+fn answered(reply: &Reply) -> Result<Said> {
     let refused = |detail: &str| {
         Error::new(
             Kind::BackendRefused,
@@ -426,10 +450,10 @@ fn answered(reply: &Reply) -> Result<Option<Status>> {
             Err(refused(&shortened(&text)))
         }
         429 | 502 | 503 | 504 => Err(reply.refusal(said)),
-        500 if text.contains("Error in workflow") || text.contains("problem executing") => Ok(Some(Status::Failed)),
-        _ if text.contains("Workflow was started") => Ok(None),
-        200..=299 => Ok(Some(Status::Completed)),
-        _ => Ok(None),
+        500 if text.contains("Error in workflow") || text.contains("problem executing") => Ok(Said::Ended(Status::Failed)),
+        _ if text.contains("Workflow was started") => Ok(Said::Started),
+        200..=299 => Ok(Said::Ended(Status::Completed)),
+        other => Ok(Said::Other(other)),
     }
 }
 

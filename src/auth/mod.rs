@@ -295,23 +295,22 @@ pub async fn authenticate(state: &State, headers: &HeaderMap, address: IpAddr) -
         return operator(state, headers, Some(token.id)).await;
     };
     let named = headers.get(X_TENANT_ID);
-    let tenant = tenant(state, tenant_id)
-        .await?
-        .filter(|known| known.tenant.status == Status::Active);
-    let agrees = |known: &Arc<KnownTenant>| match named {
-        None => true,
-        Some(value) => names(value.as_bytes(), &known.tenant),
+    // Deleting a tenant revokes its tokens, also those that are warm here.
+    let Some(tenant) = tenant(state, tenant_id).await? else {
+        return Err(refuse(known, address));
     };
-    match tenant.filter(agrees) {
-        Some(tenant) => Ok(Caller {
-            identity: Identity::Tenant(token),
-            tenant: Some(tenant),
-        }),
-        None => Err(no_tenant(&named.map_or_else(
+    let agrees = named.is_none_or(|value| names(value.as_bytes(), &tenant.tenant));
+    if !agrees || tenant.tenant.status != Status::Active {
+        let named = named.map_or_else(
             || tenant_id.to_string(),
             |value| String::from_utf8_lossy(value.as_bytes()).into_owned(),
-        ))),
+        );
+        return Err(no_tenant(&named));
     }
+    Ok(Caller {
+        identity: Identity::Tenant(token),
+        tenant: Some(tenant),
+    })
 }
 
 /// `Tenant '…' not found or access denied`: the owner's sentence.

@@ -15,12 +15,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Request, State as Shared},
-    middleware::{self, Next},
+    extract::Request,
     response::{IntoResponse as _, Response},
     routing::{any, get, post},
 };
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use tower::Service as _;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -28,7 +29,7 @@ use tower_http::{
 
 pub use self::{address::Peer, docs::Pages, openapi::document as openapi_document};
 use crate::{
-    error::{Error, Kind},
+    error::{Error, Kind, Result},
     id,
     state::State,
 };
@@ -39,16 +40,69 @@ pub struct RequestId(pub Arc<str>);
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// All routes, with all that runs around them.
-pub fn router(state: &Arc<State>) -> Router {
-    // Behind tokens.
-    let api = Router::new()
+/// The routes, and what runs around all of them: an id, the checks of Origin and Host, headers on every answer.
+///
+/// Written out rather than layered: every layer of a router costs an allocation or two of each request.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    routes: Router,
+    state: Arc<State>,
+}
+
+impl Edge {
+    pub fn new(state: &Arc<State>) -> Self {
+        Self {
+            routes: routes(state),
+            state: Arc::clone(state),
+        }
+    }
+
+    /// One request, from wherever it came to its answer.
+    pub async fn answer<B>(&self, request: http::Request<B>, peer: Peer) -> Response
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let mut request = request.map(axum::body::Body::new);
+        let id: Arc<str> = id::ordered().to_string().into();
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+        let mut response = match check_browser(&self.state, &request) {
+            Err(error) => problem::for_path(request.uri().path(), &error, Some(&id)),
+            Ok(()) => match self.routes.clone().call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+        };
+        let headers = response.headers_mut();
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            headers.insert(X_REQUEST_ID, value);
+        }
+        // No answer is sniffed, framed or stored by anybody between, unless its handler said otherwise.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        headers.insert(header::X_FRAME_OPTIONS, DENY);
+        headers.insert(header::REFERRER_POLICY, NO_REFERRER);
+        headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+        response
+    }
+}
+
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const DENY: HeaderValue = HeaderValue::from_static("DENY");
+const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// What is open to everybody, and to every browser.
+fn is_open(path: &str) -> bool {
+    matches!(path, "/metrics" | "/openapi.json" | "/docs") || path.starts_with("/health") || path.starts_with("/docs/")
+}
+
+fn routes(state: &Arc<State>) -> Router {
+    let behind_tokens = Router::new()
         .route("/mcp", any(mcp::serve))
         .route("/", post(mcp::serve).get(docs::root).fallback(mcp::serve))
         .merge(rest::routes(&state.catalogue))
-        .layer(middleware::from_fn_with_state(Arc::clone(state), check_origin))
         .layer(cors(state));
-    // Open to everybody.
     let open = Router::new()
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
@@ -60,62 +114,38 @@ pub fn router(state: &Arc<State>) -> Router {
         .route("/docs", get(docs::docs_root))
         .route("/docs/{*file}", get(docs::docs_file));
     Router::new()
-        .merge(api)
+        .merge(behind_tokens)
         .merge(open)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .with_state(Arc::clone(state))
-        // Read from below: an id, then headers on every answer, then a net for panics of our own.
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::map_response(harden))
-        .layer(middleware::from_fn(identify))
-}
-
-/// Gives each request an id and each answer that id.
-async fn identify(mut request: Request, next: Next) -> Response {
-    let id: Arc<str> = id::ordered().to_string().into();
-    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
-    let mut response = next.run(request).await;
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(X_REQUEST_ID, value);
-    }
-    response
-}
-
-/// No answer is sniffed, framed or stored by anybody between, unless its handler said otherwise.
-async fn harden(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
 }
 
 /// Refuses browsers of other sites, and names that were bent to lead here (DNS rebinding): the specification's MUST for
-/// Streamable HTTP, on both doors.
-async fn check_origin(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+/// Streamable HTTP, on both doors. A preflight is answered by the CORS layer, which grants nothing to those.
+fn check_browser(state: &State, request: &Request) -> Result<()> {
     let headers = request.headers();
+    if is_open(request.uri().path()) || request.method() == Method::OPTIONS {
+        return Ok(());
+    }
     if let Some(origin) = headers.get(header::ORIGIN)
-        && !origin.to_str().is_ok_and(|origin| admits_origin(&state, origin))
+        && !origin.to_str().is_ok_and(|origin| admits_origin(state, origin))
     {
-        return refuse_browser(
-            &request,
+        return Err(Error::new(
+            Kind::Forbidden,
             "The Origin of this request is not allowed here; the operator can allow it by SMARTERMCP_ALLOWED_ORIGINS",
-        );
+        )
+        .coded("origin_not_allowed"));
     }
-    if !address::admits_host(&state, request.uri(), headers) {
-        return refuse_browser(
-            &request,
+    if !address::admits_host(state, request.uri(), headers) {
+        return Err(Error::new(
+            Kind::Forbidden,
             "The Host of this request is not this gateway's; its operator sets it by SMARTERMCP_PUBLIC_URL",
-        );
+        )
+        .coded("host_not_allowed"));
     }
-    next.run(request).await
-}
-
-fn refuse_browser(request: &Request, message: &'static str) -> Response {
-    let error = Error::new(Kind::Forbidden, message).coded("origin_not_allowed");
-    problem::for_path(request.uri().path(), &error, request_id(request.extensions()))
+    Ok(())
 }
 
 fn admits_origin(state: &State, origin: &str) -> bool {

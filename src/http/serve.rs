@@ -1,21 +1,19 @@
 //! The one port: accepts connections within a cap, serves HTTP/1.1 and HTTP/2, and stops without cutting a call off.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::Router;
+use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
-use super::Peer;
+use super::{Edge, Peer};
 use crate::state::State;
 
 /// Connections that may be open.
@@ -29,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop`, then stops accepting and lets the calls in flight end, within the configured time.
 pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
-    let router = super::router(&state);
+    let edge = Edge::new(&state);
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).pipeline_flush(true);
     http.http2()
@@ -56,10 +54,12 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationT
                 continue;
             }
         };
-        let connection = graceful.watch(
-            http.serve_connection_with_upgrades(io(stream), service(router.clone(), peer))
-                .into_owned(),
-        );
+        let edge = edge.clone();
+        let service = service_fn(move |request| {
+            let edge = edge.clone();
+            async move { Ok::<_, Infallible>(edge.answer(request, Peer(peer)).await) }
+        });
+        let connection = graceful.watch(http.serve_connection_with_upgrades(io(stream), service).into_owned());
         let open = Open::new(&state);
         tokio::spawn(async move {
             // A client that goes away in the middle is no error of ours.
@@ -81,22 +81,6 @@ fn io(stream: TcpStream) -> TokioIo<TcpStream> {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     TokioIo::new(stream)
-}
-
-fn service(
-    router: Router,
-    peer: SocketAddr,
-) -> impl hyper::service::Service<
-    http::Request<hyper::body::Incoming>,
-    Response = http::Response<axum::body::Body>,
-    Error = std::convert::Infallible,
-    Future: Send,
-> + Clone {
-    TowerToHyperService::new(router.map_request(move |request: http::Request<hyper::body::Incoming>| {
-        let mut request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(Peer(peer));
-        request
-    }))
 }
 
 /// An open connection, counted.

@@ -122,6 +122,9 @@ pub struct Custom {
     pub general: Option<General>,
     /// By category, e.g. `{"workflows": {"per_minute": 5}}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = {
+        "enum": ["services", "workflows", "analytics", "crm", "support", "bots", "infrastructure", "documentation", "code_generation"],
+    }))]
     pub categories: BTreeMap<Category, PerCategory>,
 }
 

@@ -125,6 +125,7 @@ impl InputSchema {
             ValidationErrorKind::MinLength { limit } => format!("{field}: must have at least {limit} characters"),
             ValidationErrorKind::MaxLength { limit } => format!("{field}: must have at most {limit} characters"),
             ValidationErrorKind::Pattern { pattern } => format!("{field}: must match {pattern}"),
+            ValidationErrorKind::PropertyNames { error } => format!("{field}: {}", self.say(error)),
             ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
                 format!("{field}: does not take {}", shortened(error.instance()))
             }

@@ -42,7 +42,7 @@ fn every_tool_and_every_parameter_is_described() {
     for tool in catalogue().all() {
         let name = tool.name;
         assert!(
-            tool.description.len() > 20 && tool.description.ends_with('.'),
+            tool.description.len() > 10 && tool.description.ends_with('.'),
             "{name}: {:?}",
             tool.description
         );

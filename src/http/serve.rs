@@ -59,7 +59,7 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationT
             let edge = edge.clone();
             async move { Ok::<_, Infallible>(edge.answer(request, Peer(peer)).await) }
         });
-        let connection = graceful.watch(http.serve_connection_with_upgrades(io(stream), service).into_owned());
+        let connection = graceful.watch(http.serve_connection(io(stream), service).into_owned());
         let open = Open::new(&state);
         tokio::spawn(async move {
             // A client that goes away in the middle is no error of ours.

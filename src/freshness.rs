@@ -40,6 +40,14 @@ impl Freshness {
         }
     }
 
+    /// Notes a change of this process's own, which it has forgotten already, unless others came between.
+    pub fn knows(&self, revision: i64) {
+        let before = revision - 1;
+        let _ = self
+            .revision
+            .compare_exchange(before, revision, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     /// Whether the last look at the database failed.
     pub fn database_is_away(&self) -> bool {
         self.away.load(Ordering::Relaxed)

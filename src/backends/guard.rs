@@ -89,8 +89,9 @@ impl Guard {
     /// # Errors
     /// [`Kind::InvalidInput`](crate::error::Kind): no http URL, credentials in it, or an address that is refused.
     pub async fn check_url(&self, text: &str) -> Result<Url> {
-        let url = Url::parse(text)
-            .map_err(|error| Error::invalid(format!("url: '{text}' is no URL ({error}); write it like https://n8n.example.cl")))?;
+        // Not quoted: what does not parse may still hold a password.
+        let url =
+            Url::parse(text).map_err(|error| Error::invalid(format!("url: is no URL ({error}); write it like https://n8n.example.cl")))?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(Error::invalid("url: must begin with https:// or http:// and name a host"));
         }

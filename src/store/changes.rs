@@ -32,19 +32,20 @@ pub struct Change {
     pub subject: String,
 }
 
-/// Records a change in the transaction that makes it.
-pub async fn record(tx: &mut Tx, kind: Kind, subject: &str, at: i64) -> Result<()> {
+/// Records a change in the transaction that makes it, and answers the revision that it makes.
+pub async fn record(tx: &mut Tx, kind: Kind, subject: &str, at: i64) -> Result<i64> {
     let row = sqlx::query("update revision set revision = revision + 1 where id = 1 returning revision")
         .fetch_one(tx.connection())
         .await?;
+    let revision = column(&row, "revision")?;
     sqlx::query("insert into changes (revision, kind, subject, at) values ($1, $2, $3, $4)")
-        .bind(column::<i64>(&row, "revision")?)
+        .bind(revision)
         .bind(kind.name())
         .bind(subject)
         .bind(at)
         .execute(tx.connection())
         .await?;
-    Ok(())
+    Ok(revision)
 }
 
 pub async fn revision(tx: &mut Tx) -> Result<i64> {

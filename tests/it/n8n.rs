@@ -50,7 +50,11 @@ fn url_of(app: &App, host: &str) -> String {
 }
 
 async fn trigger(user: &User, workflow: &str, input: Value) -> Reply {
-    user.post("/api/v1/tools/workflows_trigger", json!({ "workflow_id": workflow, "input_data": input })).await
+    user.post(
+        "/api/v1/tools/workflows_trigger",
+        json!({ "workflow_id": workflow, "input_data": input }),
+    )
+    .await
 }
 
 async fn status(user: &User, triggered: &Value) -> Value {
@@ -75,24 +79,33 @@ async fn ended(user: &User, triggered: &Value) -> Value {
 fn says(reply: &Reply, status: u16, code: &str, words: &[&str]) {
     reply.assert_problem(status, code);
     for word in words {
-        assert!(reply.json["detail"].as_str().unwrap().contains(word), "{word:?} is not in {}", reply.text);
+        assert!(
+            reply.json["detail"].as_str().unwrap().contains(word),
+            "{word:?} is not in {}",
+            reply.text
+        );
     }
 }
 
 fn ids(listed: &Reply) -> Vec<String> {
     let workflows = listed.assert_status(200).json["workflows"].as_array().unwrap();
-    workflows.iter().map(|workflow| workflow["id"].as_str().unwrap().to_owned()).collect()
+    workflows
+        .iter()
+        .map(|workflow| workflow["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// The sandbox behind something that answers these paths itself.
 fn behind(sandbox: &Sandbox, path: &'static str, answer: fn() -> axum::response::Response) -> Router {
-    sandbox.router().layer(middleware::from_fn(move |request: Request, next: Next| async move {
-        if request.uri().path().starts_with(path) {
-            answer()
-        } else {
-            next.run(request).await
-        }
-    }))
+    sandbox
+        .router()
+        .layer(middleware::from_fn(move |request: Request, next: Next| async move {
+            if request.uri().path().starts_with(path) {
+                answer()
+            } else {
+                next.run(request).await
+            }
+        }))
 }
 
 // workflows_list
@@ -114,11 +127,18 @@ async fn workflows_are_listed_by_state_and_by_all_of_their_tags() {
     ] {
         assert_eq!(ids(&user.get(&format!("/api/v1/workflows{query}")).await), expected, "{query}");
     }
-    let listed = user.call("workflows_list", json!({ "active": true, "tags": ["automation", "backup"] })).await;
+    let listed = user
+        .call("workflows_list", json!({ "active": true, "tags": ["automation", "backup"] }))
+        .await;
     let workflow = &listed.content()["workflows"][0];
     assert_eq!(workflow["name"], "Backup database");
     assert_eq!((&workflow["active"], &workflow["nodes_count"]), (&json!(true), &json!(3)));
-    let tags: BTreeSet<_> = workflow["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect();
+    let tags: BTreeSet<_> = workflow["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| tag.as_str().unwrap())
+        .collect();
     assert_eq!(tags, ["automation", "backup"].into());
     assert!(workflow["last_execution"].is_null());
     assert!(listed.content().get("unavailable").is_none() && listed.content().get("next_cursor").is_none());
@@ -154,7 +174,10 @@ async fn pages_follow_one_another_until_all_was_listed_once() {
     let first = user.get("/api/v1/workflows?limit=3&tags=x").await;
     let cursor = first.json["next_cursor"].as_str().unwrap();
     // The cursor alone goes on with the filters that it was given for.
-    assert_eq!(ids(&user.get(&format!("/api/v1/workflows?limit=10&cursor={cursor}")).await), tagged[3..]);
+    assert_eq!(
+        ids(&user.get(&format!("/api/v1/workflows?limit=10&cursor={cursor}")).await),
+        tagged[3..]
+    );
     for (who, query) in [
         (&user, format!("?tags=automation&cursor={cursor}")),
         (&user, format!("?active=true&cursor={cursor}")),
@@ -164,7 +187,12 @@ async fn pages_follow_one_another_until_all_was_listed_once() {
         (&user, format!("?cursor={}", &cursor[..cursor.len() - 4])),
         (&other, format!("?cursor={cursor}")),
     ] {
-        says(&who.get(&format!("/api/v1/workflows{query}")).await, 422, "invalid_input", &["cursor: "]);
+        says(
+            &who.get(&format!("/api/v1/workflows{query}")).await,
+            422,
+            "invalid_input",
+            &["cursor: "],
+        );
     }
 }
 
@@ -185,10 +213,19 @@ async fn a_workflow_shows_its_latest_execution_whether_it_runs_or_has_ended() {
         let workflows = listed.json["workflows"].as_array().unwrap();
         workflows.iter().find(|workflow| workflow["id"] == id).unwrap()["last_execution"].clone()
     };
-    assert_eq!((&of("wf_backup_db")["execution_id"], &of("wf_backup_db")["status"]), (&latest[1], &json!("completed")));
-    assert_eq!((&of(&failing)["execution_id"], &of(&failing)["status"]), (&latest[2], &json!("failed")));
+    assert_eq!(
+        (&of("wf_backup_db")["execution_id"], &of("wf_backup_db")["status"]),
+        (&latest[1], &json!("completed"))
+    );
+    assert_eq!(
+        (&of(&failing)["execution_id"], &of(&failing)["status"]),
+        (&latest[2], &json!("failed"))
+    );
     assert_eq!((&of(&slow)["execution_id"], &of(&slow)["status"]), (&latest[3], &json!("running")));
-    assert_eq!((&of("wf_ask_approval")["execution_id"], &of("wf_ask_approval")["status"]), (&latest[4], &json!("waiting")));
+    assert_eq!(
+        (&of("wf_ask_approval")["execution_id"], &of("wf_ask_approval")["status"]),
+        (&latest[4], &json!("waiting"))
+    );
     assert!(of("wf_backup_db")["started_at"].as_str().unwrap().starts_with("20"));
     assert!(of("wf_sync_orders").is_null());
 }
@@ -197,12 +234,23 @@ async fn a_workflow_shows_its_latest_execution_whether_it_runs_or_has_ended() {
 async fn workflows_are_listed_without_their_executions_where_the_key_may_not_see_them() {
     let app = App::start().await;
     let (tenant, user, n8n) = business(&app, "luna").await;
-    let url = app.vendors.play("half", behind(&n8n, "/api/v1/executions", || (StatusCode::FORBIDDEN, Json(json!({ "message": "Forbidden" }))).into_response()));
+    let url = app.vendors.play(
+        "half",
+        behind(&n8n, "/api/v1/executions", || {
+            (StatusCode::FORBIDDEN, Json(json!({ "message": "Forbidden" }))).into_response()
+        }),
+    );
     app.connect_n8n(&tenant, &url, "key-of-luna").await;
     let listed = user.get("/api/v1/workflows").await;
     assert_eq!(ids(&listed).len(), 4);
     assert_eq!(listed.json["unavailable"], json!(["last_execution"]));
-    assert!(listed.json["workflows"].as_array().unwrap().iter().all(|workflow| workflow["last_execution"].is_null()));
+    assert!(
+        listed.json["workflows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|workflow| workflow["last_execution"].is_null())
+    );
 }
 
 // workflows_trigger
@@ -221,8 +269,21 @@ async fn a_workflow_is_triggered_by_its_id_or_its_exact_name() {
         assert_eq!(shown["output"]["input"]["by"], named, "the workflow got what was sent");
     }
     assert_eq!((n8n.runs(), n8n.executions_of("wf_backup_db")), (2, 2));
-    for unknown in ["backup database", "Backup", "wf_backup", "Backup database ", "../wf_backup_db", "wf_backup_db?x=1", "%77f_backup_db"] {
-        says(&trigger(&user, unknown, json!({})).await, 404, "not_found", &["workflow_id", "workflows_list"]);
+    for unknown in [
+        "backup database",
+        "Backup",
+        "wf_backup",
+        "Backup database ",
+        "../wf_backup_db",
+        "wf_backup_db?x=1",
+        "%77f_backup_db",
+    ] {
+        says(
+            &trigger(&user, unknown, json!({})).await,
+            404,
+            "not_found",
+            &["workflow_id", "workflows_list"],
+        );
     }
     assert_eq!(n8n.runs(), 2);
 }
@@ -237,13 +298,43 @@ async fn what_cannot_be_triggered_says_why_and_what_to_do() {
     n8n.add_workflow(scheduled("Nightly"));
     n8n.add_workflow(hooked("With parameter", json!({ "path": "orders/:id" }), json!({})));
     n8n.add_workflow(hooked("By JWT", json!({ "authentication": "jwtAuth" }), json!({})));
-    says(&trigger(&user, "Twin", json!({})).await, 409, "ambiguous_name", &[&twin, &other, "id"]);
-    says(&trigger(&user, "wf_sync_orders", json!({})).await, 409, "workflow_inactive", &["Sync orders", "activate"]);
-    says(&trigger(&user, "archived", json!({})).await, 409, "workflow_inactive", &["Archived"]);
+    says(
+        &trigger(&user, "Twin", json!({})).await,
+        409,
+        "ambiguous_name",
+        &[&twin, &other, "id"],
+    );
+    says(
+        &trigger(&user, "wf_sync_orders", json!({})).await,
+        409,
+        "workflow_inactive",
+        &["Sync orders", "activate"],
+    );
+    says(
+        &trigger(&user, "archived", json!({})).await,
+        409,
+        "workflow_inactive",
+        &["Archived"],
+    );
     says(&trigger(&user, "Archived", json!({})).await, 404, "not_found", &["Archived"]);
-    says(&trigger(&user, "Nightly", json!({})).await, 409, "not_triggerable", &["Nightly", "Webhook node", "mcp_token"]);
-    says(&trigger(&user, "With parameter", json!({})).await, 409, "not_triggerable", &["fixed path", "mcp_token"]);
-    says(&trigger(&user, "By JWT", json!({})).await, 409, "not_triggerable", &["authentication", "mcp_token"]);
+    says(
+        &trigger(&user, "Nightly", json!({})).await,
+        409,
+        "not_triggerable",
+        &["Nightly", "Webhook node", "mcp_token"],
+    );
+    says(
+        &trigger(&user, "With parameter", json!({})).await,
+        409,
+        "not_triggerable",
+        &["fixed path", "mcp_token"],
+    );
+    says(
+        &trigger(&user, "By JWT", json!({})).await,
+        409,
+        "not_triggerable",
+        &["authentication", "mcp_token"],
+    );
     assert_eq!(n8n.runs(), 0);
 }
 
@@ -265,15 +356,31 @@ async fn a_workflow_without_a_webhook_is_started_by_n8ns_own_mcp_server() {
     assert_eq!(triggered.assert_status(200).json["workflow_id"], nightly.as_str());
     assert!(["running", "completed"].contains(&triggered.json["status"].as_str().unwrap()));
     assert_eq!(ended(&user, &triggered.json).await["status"], "completed");
-    says(&trigger(&user, "Nightly", json!({ "a": 1 })).await, 422, "invalid_input", &["input_data", "schedule"]);
-    says(&trigger(&user, "Not for agents", json!({})).await, 409, "not_triggerable", &["not available in MCP"]);
+    says(
+        &trigger(&user, "Nightly", json!({ "a": 1 })).await,
+        422,
+        "invalid_input",
+        &["input_data", "schedule"],
+    );
+    says(
+        &trigger(&user, "Not for agents", json!({})).await,
+        409,
+        "not_triggerable",
+        &["not available in MCP"],
+    );
     assert_eq!(n8n.runs(), 1);
 
     let triggered = trigger(&user, "With parameter", json!({ "order": 5 })).await;
-    assert_eq!(ended(&user, &triggered.assert_status(200).json).await["output"]["input"]["order"], 5);
+    assert_eq!(
+        ended(&user, &triggered.assert_status(200).json).await["output"]["input"]["order"],
+        5
+    );
     // A webhook that can be called is called, even so.
     let called = trigger(&user, "wf_daily_sales", json!({ "day": "today" })).await;
-    assert_eq!(ended(&user, &called.assert_status(200).json).await["output"]["input"]["day"], "today");
+    assert_eq!(
+        ended(&user, &called.assert_status(200).json).await["output"]["input"]["day"],
+        "today"
+    );
 
     app.connect(&tenant, &url_of(&app, "n8n-luna"), with_token("wrong")).await;
     says(&trigger(&user, "Nightly", json!({})).await, 502, "credential_refused", &["n8n"]);
@@ -299,15 +406,35 @@ async fn a_webhook_that_asks_who_calls_gets_the_stored_secret_and_its_refusal_is
     let by_password = |password: &str| json!({ "type": "basic", "username": "ana", "password": password });
 
     connect(None).await;
-    says(&trigger(&user, "By header", json!({})).await, 409, "webhook_auth_missing", &["webhook_auth"]);
-    says(&trigger(&user, "By password", json!({})).await, 409, "webhook_auth_missing", &["webhook_auth"]);
+    says(
+        &trigger(&user, "By header", json!({})).await,
+        409,
+        "webhook_auth_missing",
+        &["webhook_auth"],
+    );
+    says(
+        &trigger(&user, "By password", json!({})).await,
+        409,
+        "webhook_auth_missing",
+        &["webhook_auth"],
+    );
     connect(Some(by_header("wrong-one"))).await;
     let refused = trigger(&user, "By header", json!({})).await;
     says(&refused, 502, "credential_refused", &["webhook_auth"]);
     assert!(!refused.text.contains("wrong-one"));
-    says(&trigger(&user, "By password", json!({})).await, 409, "webhook_auth_missing", &["user and password"]);
+    says(
+        &trigger(&user, "By password", json!({})).await,
+        409,
+        "webhook_auth_missing",
+        &["user and password"],
+    );
     connect(Some(by_password("wrong-one"))).await;
-    says(&trigger(&user, "By password", json!({})).await, 502, "credential_refused", &["webhook_auth"]);
+    says(
+        &trigger(&user, "By password", json!({})).await,
+        502,
+        "credential_refused",
+        &["webhook_auth"],
+    );
     assert_eq!(n8n.runs(), 0);
 
     connect(Some(by_header("open-sesame"))).await;
@@ -329,8 +456,16 @@ async fn a_trigger_tells_how_its_execution_stands() {
     let app = App::start().await;
     let (_, user, n8n) = business(&app, "luna").await;
     n8n.add_workflow(hooked("Slow", json!({ "responseMode": "onReceived" }), json!({ "delay_ms": 1500 })));
-    n8n.add_workflow(hooked("Failing", json!({}), json!({ "fail": true, "errorMessage": "No disk left" })));
-    n8n.add_workflow(hooked("Failing later", json!({ "responseMode": "onReceived" }), json!({ "fail": true })));
+    n8n.add_workflow(hooked(
+        "Failing",
+        json!({}),
+        json!({ "fail": true, "errorMessage": "No disk left" }),
+    ));
+    n8n.add_workflow(hooked(
+        "Failing later",
+        json!({ "responseMode": "onReceived" }),
+        json!({ "fail": true }),
+    ));
     let (slow, failing, later, waiting) = futures::join!(
         trigger(&user, "Slow", json!({})),
         trigger(&user, "Failing", json!({})),
@@ -339,9 +474,17 @@ async fn a_trigger_tells_how_its_execution_stands() {
     );
     assert_eq!(slow.assert_status(200).json["status"], "running");
     assert_eq!(status(&user, &slow.json).await["status"], "running");
-    assert_eq!(failing.assert_status(200).json["status"], "failed", "that n8n says so is the outcome, not an error of ours");
+    assert_eq!(
+        failing.assert_status(200).json["status"],
+        "failed",
+        "that n8n says so is the outcome, not an error of ours"
+    );
     assert!(["running", "failed"].contains(&later.assert_status(200).json["status"].as_str().unwrap()));
-    assert_eq!(waiting.assert_status(200).json["status"], "running", "a trigger's contract knows no waiting");
+    assert_eq!(
+        waiting.assert_status(200).json["status"],
+        "running",
+        "a trigger's contract knows no waiting"
+    );
     for triggered in [&slow, &failing, &later, &waiting] {
         assert!(triggered.json["started_at"].as_str().unwrap().ends_with('Z'), "{}", triggered.text);
     }
@@ -360,7 +503,10 @@ async fn a_get_webhook_receives_its_input_as_a_query() {
     }));
     let triggered = trigger(&user, "By GET", json!({ "city": "Ñuñoa & más", "n": 5, "deep": { "a": [1] } })).await;
     let shown = ended(&user, &triggered.assert_status(200).json).await;
-    assert_eq!(shown["output"]["query"], json!({ "city": "Ñuñoa & más", "n": "5", "deep": r#"{"a":[1]}"# }));
+    assert_eq!(
+        shown["output"]["query"],
+        json!({ "city": "Ñuñoa & más", "n": "5", "deep": r#"{"a":[1]}"# })
+    );
 }
 
 #[tokio::test]
@@ -400,7 +546,10 @@ async fn an_execution_that_n8n_does_not_record_is_null_and_says_so() {
     let mut workflow = hooked("Forgetful", json!({}), json!({}));
     workflow["settings"] = json!({ "saveDataSuccessExecution": "none" });
     n8n.add_workflow(workflow);
-    let (rest, mcp) = futures::join!(trigger(&user, "Forgetful", json!({})), user.call("workflows_trigger", json!({ "workflow_id": "Forgetful" })));
+    let (rest, mcp) = futures::join!(
+        trigger(&user, "Forgetful", json!({})),
+        user.call("workflows_trigger", json!({ "workflow_id": "Forgetful" }))
+    );
     for (reply, result) in [(&rest, &rest.json), (&mcp, mcp.content())] {
         assert!(result["execution_id"].is_null(), "{result}");
         assert_eq!(result["status"], "completed", "its webhook said so");
@@ -465,11 +614,20 @@ async fn an_execution_shows_its_output_its_error_or_that_it_goes_on() {
     let none = shown("None").await;
     assert_eq!((&none["status"], &none["output"]), (&json!("completed"), &Value::Null));
     let failing = shown("Failing").await;
-    assert_eq!((&failing["status"], &failing["error"], &failing["output"]), (&json!("failed"), &json!("No disk left"), &Value::Null));
-    assert!(!failing.to_string().contains("node_modules"), "a stack trace is nobody's business: {failing}");
+    assert_eq!(
+        (&failing["status"], &failing["error"], &failing["output"]),
+        (&json!("failed"), &json!("No disk left"), &Value::Null)
+    );
+    assert!(
+        !failing.to_string().contains("node_modules"),
+        "a stack trace is nobody's business: {failing}"
+    );
     assert!(shown("Long").await["error"].as_str().unwrap().chars().count() <= 301);
     let slow = shown("Slow").await;
-    assert_eq!((&slow["status"], &slow["finished_at"], &slow["output"]), (&json!("running"), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&slow["status"], &slow["finished_at"], &slow["output"]),
+        (&json!("running"), &Value::Null, &Value::Null)
+    );
     let waiting = shown("wf_ask_approval").await;
     assert_eq!((&waiting["status"], &waiting["finished_at"]), (&json!("waiting"), &Value::Null));
 }
@@ -478,7 +636,18 @@ async fn an_execution_shows_its_output_its_error_or_that_it_goes_on() {
 async fn an_execution_that_is_not_there_is_404_and_one_that_cannot_be_too() {
     let app = App::start().await;
     let (_, user, n8n) = business(&app, "luna").await;
-    for id in ["999999", "0", "-1", "abc", "1.5", "1e3", "99999999999999999999999", "..%2Fworkflows%2Fwf_backup_db", "1%3FincludeData=false", "%20"] {
+    for id in [
+        "999999",
+        "0",
+        "-1",
+        "abc",
+        "1.5",
+        "1e3",
+        "99999999999999999999999",
+        "..%2Fworkflows%2Fwf_backup_db",
+        "1%3FincludeData=false",
+        "%20",
+    ] {
         let shown = user.get(&format!("/api/v1/workflows/executions/{id}")).await;
         assert_eq!(shown.status, 404, "{id}: {}", shown.text);
     }
@@ -492,7 +661,8 @@ async fn what_a_webhook_was_sent_in_its_headers_is_never_shown() {
     let app = App::start().await;
     let (tenant, user, n8n) = business(&app, "luna").await;
     let hook = |name: &str, authentication: &str, secret: Value| {
-        let parameters = json!({ "path": name, "httpMethod": "POST", "responseMode": "lastNode", "authentication": authentication, "sandbox": secret });
+        let parameters =
+            json!({ "path": name, "httpMethod": "POST", "responseMode": "lastNode", "authentication": authentication, "sandbox": secret });
         json!({ "name": name, "active": true, "nodes": [{ "name": "Hook", "type": "n8n-nodes-base.webhook", "parameters": parameters }] })
     };
     n8n.add_workflow(hook("header", "headerAuth", json!({ "name": "x-secret", "value": "open-sesame" })));
@@ -501,14 +671,30 @@ async fn what_a_webhook_was_sent_in_its_headers_is_never_shown() {
         ("header", json!({ "type": "header", "name": "x-secret", "value": "open-sesame" })),
         ("basic", json!({ "type": "basic", "username": "ana", "password": "s3same" })),
     ] {
-        app.connect(&tenant, &url_of(&app, "n8n-luna"), json!({ "api_key": "key-of-luna", "webhook_auth": auth })).await;
+        app.connect(
+            &tenant,
+            &url_of(&app, "n8n-luna"),
+            json!({ "api_key": "key-of-luna", "webhook_auth": auth }),
+        )
+        .await;
         let triggered = trigger(&user, workflow, json!({ "mine": true })).await;
         let shown = status(&user, &triggered.assert_status(200).json).await;
         assert_eq!(shown["output"]["body"]["mine"], true, "the input itself is shown");
-        let mcp = user.call("workflows_status", json!({ "execution_id": triggered.json["execution_id"] })).await;
+        let mcp = user
+            .call("workflows_status", json!({ "execution_id": triggered.json["execution_id"] }))
+            .await;
         for text in [triggered.text.clone(), shown.to_string(), mcp.text] {
             let lower = text.to_lowercase();
-            for secret in ["sesame", "x-secret", "s3same", "authorization", "yw5hons", "x-smartermcp-call", "user-agent", "key-of-luna"] {
+            for secret in [
+                "sesame",
+                "x-secret",
+                "s3same",
+                "authorization",
+                "yw5hons",
+                "x-smartermcp-call",
+                "user-agent",
+                "key-of-luna",
+            ] {
                 assert!(!lower.contains(secret), "{secret} is in {text}");
             }
         }
@@ -522,8 +708,16 @@ async fn a_workflow_is_created_tagged_activated_and_can_be_triggered_at_once() {
     let app = App::start().await;
     let (_, user, n8n) = business(&app, "luna").await;
     let mut workflow = hooked("x", json!({ "path": "brand-new" }), json!({ "output": { "made": true } }));
-    workflow.as_object_mut().unwrap().retain(|key, _| ["nodes", "connections"].contains(&key.as_str()));
-    let made = user.post("/api/v1/workflows", json!({ "name": "Brand new", "workflow_json": workflow, "tags": ["backup", "Fresh"] })).await;
+    workflow
+        .as_object_mut()
+        .unwrap()
+        .retain(|key, _| ["nodes", "connections"].contains(&key.as_str()));
+    let made = user
+        .post(
+            "/api/v1/workflows",
+            json!({ "name": "Brand new", "workflow_json": workflow, "tags": ["backup", "Fresh"] }),
+        )
+        .await;
     let id = made.assert_status(201).json["workflow_id"].as_str().unwrap();
     assert_eq!((&made.json["name"], &made.json["active"]), (&json!("Brand new"), &json!(true)));
     assert_eq!(made.json["url"], format!("{}/workflow/{id}", url_of(&app, "n8n-luna")));
@@ -559,11 +753,21 @@ async fn what_n8n_itself_exports_can_be_created() {
     }
     export["nodes"][0]["extendsCredential"] = json!("unknown to the API");
     export["settings"]["someFutureSetting"] = json!(true);
-    let made = user.post("/api/v1/workflows", json!({ "name": "Copy", "activate": false, "workflow_json": export })).await;
+    let made = user
+        .post(
+            "/api/v1/workflows",
+            json!({ "name": "Copy", "activate": false, "workflow_json": export }),
+        )
+        .await;
     made.assert_status(201);
     assert_ne!(made.json["workflow_id"], "wf_backup_db");
     let listed = user.get("/api/v1/workflows").await;
-    let copy = listed.json["workflows"].as_array().unwrap().iter().find(|workflow| workflow["name"] == "Copy").unwrap();
+    let copy = listed.json["workflows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|workflow| workflow["name"] == "Copy")
+        .unwrap();
     assert_eq!(copy["nodes_count"], 3);
 }
 
@@ -580,9 +784,14 @@ async fn a_workflow_of_a_wrong_structure_is_refused_with_what_is_wrong_and_nothi
         (json!({ "nodes": [], "settings": "x" }), &["workflow_json.settings"]),
         (json!({ "nodes": [{ "name": "A", "position": [0, 0] }] }), &["nodes[0].type"]),
         (json!({ "nodes": [node("A"), node("A")] }), &["duplicate_node_name"]),
-        (json!({ "nodes": [node("A")], "connections": { "A": { "main": [[{ "node": "B", "type": "main", "index": 0 }]] } } }), &["unknown_connection_target", "B"]),
+        (
+            json!({ "nodes": [node("A")], "connections": { "A": { "main": [[{ "node": "B", "type": "main", "index": 0 }]] } } }),
+            &["unknown_connection_target", "B"],
+        ),
     ] {
-        let refused = user.post("/api/v1/workflows", json!({ "name": "Wrong", "workflow_json": workflow })).await;
+        let refused = user
+            .post("/api/v1/workflows", json!({ "name": "Wrong", "workflow_json": workflow }))
+            .await;
         says(&refused, 422, "invalid_input", words);
     }
     let right = json!({ "nodes": [node("A")], "connections": {} });
@@ -608,21 +817,43 @@ async fn a_workflow_of_a_wrong_structure_is_refused_with_what_is_wrong_and_nothi
 async fn a_creation_that_stops_half_way_names_what_was_created() {
     let app = App::start().await;
     let (tenant, user, n8n) = business(&app, "luna").await;
-    let made = async |name: &str, workflow: &Value| user.post("/api/v1/workflows", json!({ "name": name, "workflow_json": workflow, "tags": ["half"] })).await;
+    let made = async |name: &str, workflow: &Value| {
+        user.post(
+            "/api/v1/workflows",
+            json!({ "name": name, "workflow_json": workflow, "tags": ["half"] }),
+        )
+        .await
+    };
     let without_trigger = json!({ "nodes": [], "connections": {} });
     let mut taken = hooked("x", json!({ "path": "backup" }), json!({}));
-    taken.as_object_mut().unwrap().retain(|key, _| ["nodes", "connections"].contains(&key.as_str()));
+    taken
+        .as_object_mut()
+        .unwrap()
+        .retain(|key, _| ["nodes", "connections"].contains(&key.as_str()));
     for (name, workflow, words) in [("Idle", &without_trigger, "no trigger node"), ("Taken", &taken, "conflict")] {
         let refused = made(name, workflow).await;
         assert!(refused.status.is_client_error(), "{}", refused.text);
         assert_eq!(refused.json["code"], "partly_done", "{}", refused.text);
         let listed = user.get("/api/v1/workflows?tags=half&active=false").await;
-        let created = listed.json["workflows"].as_array().unwrap().iter().find(|workflow| workflow["name"] == name).expect("it is there");
+        let created = listed.json["workflows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|workflow| workflow["name"] == name)
+            .expect("it is there");
         let detail = refused.json["detail"].as_str().unwrap();
-        assert!(detail.contains(created["id"].as_str().unwrap()) && detail.contains(words), "{detail}");
+        assert!(
+            detail.contains(created["id"].as_str().unwrap()) && detail.contains(words),
+            "{detail}"
+        );
     }
     // Tagging fails: the key may not.
-    let url = app.vendors.play("tagless", behind(&n8n, "/api/v1/tags", || (StatusCode::FORBIDDEN, Json(json!({ "message": "Forbidden" }))).into_response()));
+    let url = app.vendors.play(
+        "tagless",
+        behind(&n8n, "/api/v1/tags", || {
+            (StatusCode::FORBIDDEN, Json(json!({ "message": "Forbidden" }))).into_response()
+        }),
+    );
     app.connect_n8n(&tenant, &url, "key-of-luna").await;
     let refused = made("Untagged", &without_trigger).await;
     assert_eq!(refused.json["code"], "partly_done", "{}", refused.text);
@@ -646,28 +877,71 @@ async fn the_test_of_a_connection_says_what_works_or_which_part_is_wrong() {
     let well = test(&url, right()).await;
     assert_eq!(well.assert_status(200).json["ok"], true);
     assert_eq!(well.json["version"], "2.41.1");
-    let by_operator = app.operator().for_tenant(&tenant.id).post("/api/v1/connections/n8n/test", json!({})).await;
+    let by_operator = app
+        .operator()
+        .for_tenant(&tenant.id)
+        .post("/api/v1/connections/n8n/test", json!({}))
+        .await;
     assert_eq!(by_operator.assert_status(200).json["ok"], true);
     let with_mcp = test(&url, json!({ "api_key": "key-of-luna", "mcp_token": "mcp-token" })).await;
     assert!(with_mcp.assert_status(200).json["detail"].as_str().unwrap().contains("MCP"));
-    says(&test(&url, json!({ "api_key": "key-of-luna", "mcp_token": "wrong" })).await, 502, "credential_refused", &["mcp_token"]);
-    says(&test(&url, json!({ "api_key": "wrong" })).await, 502, "credential_refused", &["credential"]);
+    says(
+        &test(&url, json!({ "api_key": "key-of-luna", "mcp_token": "wrong" })).await,
+        502,
+        "credential_refused",
+        &["mcp_token"],
+    );
+    says(
+        &test(&url, json!({ "api_key": "wrong" })).await,
+        502,
+        "credential_refused",
+        &["credential"],
+    );
 
-    let few = || Json(json!({ "data": { "scopes": ["workflow:list", "workflow:read", "workflow:create", "workflow:activate", "tag:list", "tag:create"] } })).into_response();
+    let few = || {
+        Json(json!({ "data": { "scopes": ["workflow:list", "workflow:read", "workflow:create", "workflow:activate", "tag:list", "tag:create"] } })).into_response()
+    };
     let limited = app.vendors.play("limited", behind(&n8n, "/api/v1/discover", few));
-    says(&test(&limited, right()).await, 502, "permission_missing", &["workflowTags:update", "execution:list", "execution:read"]);
+    says(
+        &test(&limited, right()).await,
+        502,
+        "permission_missing",
+        &["workflowTags:update", "execution:list", "execution:read"],
+    );
 
     n8n.set_fault(Fault::Html);
     says(&test(&url, right()).await, 502, "backend_refused", &["url"]);
     n8n.set_fault(Fault::None);
-    let other = app.vendors.play("other", Router::new().route("/api/v1/discover", get(|| async { Json(json!({ "hello": "world" })) })));
+    let other = app.vendors.play(
+        "other",
+        Router::new().route("/api/v1/discover", get(|| async { Json(json!({ "hello": "world" })) })),
+    );
     says(&test(&other, right()).await, 502, "backend_refused", &["not as n8n does"]);
-    let old = app.vendors.play("old", behind(&n8n, "/api/v1/discover", || (StatusCode::NOT_FOUND, Json(json!({ "message": "not found" }))).into_response()));
-    assert_eq!(test(&old, right()).await.assert_status(200).json["ok"], true, "before 2.x there was no such route");
+    let old = app.vendors.play(
+        "old",
+        behind(&n8n, "/api/v1/discover", || {
+            (StatusCode::NOT_FOUND, Json(json!({ "message": "not found" }))).into_response()
+        }),
+    );
+    assert_eq!(
+        test(&old, right()).await.assert_status(200).json["ok"],
+        true,
+        "before 2.x there was no such route"
+    );
 
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    says(&test(&format!("http://{free}"), right()).await, 503, "backend_down", &["refuses connections"]);
-    says(&test(&url.replace("http://", "https://"), right()).await, 503, "backend_down", &["TLS"]);
+    says(
+        &test(&format!("http://{free}"), right()).await,
+        503,
+        "backend_down",
+        &["refuses connections"],
+    );
+    says(
+        &test(&url.replace("http://", "https://"), right()).await,
+        503,
+        "backend_down",
+        &["TLS"],
+    );
     assert_eq!(n8n.runs(), 0);
 }
 
@@ -679,7 +953,10 @@ async fn triggering_and_creating_tell_how_far_they_are() {
     let (_, user, _) = business(&app, "luna").await;
     for (tool, arguments) in [
         ("workflows_trigger", json!({ "workflow_id": "wf_backup_db" })),
-        ("workflows_create", json!({ "name": "New", "activate": false, "workflow_json": { "nodes": [], "connections": {} } })),
+        (
+            "workflows_create",
+            json!({ "name": "New", "activate": false, "workflow_json": { "nodes": [], "connections": {} } }),
+        ),
     ] {
         let params = json!({ "name": tool, "arguments": arguments, "_meta": { "progressToken": "p" } });
         let answered = user.mcp("tools/call", params).await;
@@ -687,6 +964,10 @@ async fn triggering_and_creating_tell_how_far_they_are() {
         assert_eq!(messages.pop().unwrap()["result"]["isError"], false, "{}", answered.text);
         let told: Vec<_> = messages.iter().map(|note| note["params"]["progress"].as_f64().unwrap()).collect();
         assert_eq!(told, [1.0, 2.0, 3.0], "{tool}: {}", answered.text);
-        assert!(messages.iter().all(|note| note["params"]["progressToken"] == "p" && note["params"]["total"] == 3.0));
+        assert!(
+            messages
+                .iter()
+                .all(|note| note["params"]["progressToken"] == "p" && note["params"]["total"] == 3.0)
+        );
     }
 }

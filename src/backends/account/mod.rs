@@ -106,11 +106,13 @@ impl Account {
 
     /// Commits, with a record of what changed, which this process forgets at once and its replicas within a second.
     async fn commit(&self, mut tx: Tx, kind: changes::Kind, subject: String) -> Result<()> {
-        changes::record(&mut tx, kind, &subject, self.now()).await?;
+        let revision = changes::record(&mut tx, kind, &subject, self.now()).await?;
         self.session.reach();
         tx.commit().await?;
         let change = changes::Change { kind: Some(kind), subject };
-        freshness::forget(self.state(), &change).await
+        freshness::forget(self.state(), &change).await?;
+        self.state().freshness.knows(revision);
+        Ok(())
     }
 }
 

@@ -180,7 +180,7 @@ impl TenantUsage {
             }
             // A quota once spent stays spent for the month, unless the plan changes: no need to ask again.
             if let Some(quota) = quota
-                && month.written[meter as usize] >= quota
+                && used >= quota
             {
                 return Err(spent(plan, meter, quota, month.end, now));
             }

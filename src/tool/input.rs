@@ -84,6 +84,13 @@ impl InputSchema {
             parent => format!("{parent}.{field}"),
         };
         let field = if place.is_empty() { "arguments" } else { &place };
+        // A secret is not quoted back: the message goes into transcripts and logs of the client.
+        let top = error.instance_path().as_str().split('/').nth(1).unwrap_or_default();
+        let secret = self.parameter(top)["writeOnly"] == true;
+        let given = || match secret {
+            true => "what was given".to_owned(),
+            false => shortened(error.instance()),
+        };
         match error.kind() {
             ValidationErrorKind::Required { property } => {
                 let name = property.as_str().unwrap_or_default();
@@ -105,11 +112,7 @@ impl InputSchema {
             }
             ValidationErrorKind::Enum { options } => {
                 let options: Vec<_> = options.as_array().into_iter().flatten().map(Value::to_string).collect();
-                format!(
-                    "{field}: must be one of {}, not {}",
-                    options.join(", "),
-                    shortened(error.instance())
-                )
+                format!("{field}: must be one of {}, not {}", options.join(", "), given())
             }
             ValidationErrorKind::Type { kind } => {
                 let kind = match kind {
@@ -118,16 +121,16 @@ impl InputSchema {
                         kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(" or ")
                     }
                 };
-                format!("{field}: must be of type {kind}, not {}", shortened(error.instance()))
+                format!("{field}: must be of type {kind}, not {}", given())
             }
-            ValidationErrorKind::Minimum { limit } => format!("{field}: must be at least {limit}, not {}", shortened(error.instance())),
-            ValidationErrorKind::Maximum { limit } => format!("{field}: must be at most {limit}, not {}", shortened(error.instance())),
+            ValidationErrorKind::Minimum { limit } => format!("{field}: must be at least {limit}, not {}", given()),
+            ValidationErrorKind::Maximum { limit } => format!("{field}: must be at most {limit}, not {}", given()),
             ValidationErrorKind::MinLength { limit } => format!("{field}: must have at least {limit} characters"),
             ValidationErrorKind::MaxLength { limit } => format!("{field}: must have at most {limit} characters"),
             ValidationErrorKind::Pattern { pattern } => format!("{field}: must match {pattern}"),
             ValidationErrorKind::PropertyNames { error } => format!("{field}: {}", self.say(error)),
             ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
-                format!("{field}: does not take {}", shortened(error.instance()))
+                format!("{field}: does not take {}", given())
             }
             _ => format!("{field}: is not as the schema has it"),
         }

@@ -69,6 +69,7 @@ struct SetConnection {
     #[schemars(length(min = 1, max = 2000))]
     url: String,
     /// The secret part, in the form of the backend, e.g. `{"api_key": "…"}` for n8n. It is sealed and never shown again.
+    #[schemars(extend("writeOnly" = true))]
     credential: Map<String, Value>,
     /// What the backend needs besides, where it needs anything.
     settings: Option<Map<String, Value>>,
@@ -277,6 +278,7 @@ fn explained(backend: &str, error: Error) -> Error {
     let part = [
         ("certificate", "its TLS certificate is not accepted"),
         ("tls", "the TLS handshake failed; is the port an https one?"),
+        ("corrupt message", "the TLS handshake failed; is the port an https one?"),
         ("handshake", "the TLS handshake failed; is the port an https one?"),
         ("refused", "the address refuses connections; is the port right, and is it running?"),
         ("dns", "its name does not resolve"),

@@ -179,7 +179,8 @@ impl Tool for WorkflowStatus {
 
 /// An execution with its data.
 pub(super) async fn find(n8n: &N8n, execution: &str) -> Result<Raw> {
-    if execution.is_empty() || execution.len() > 20 || !execution.bytes().all(|byte| byte.is_ascii_digit()) {
+    let number = execution.len() <= 20 && execution.bytes().all(|byte| byte.is_ascii_digit());
+    if !number || execution.bytes().all(|byte| byte == b'0') {
         let quoted: String = execution.chars().take(64).collect();
         return Err(Error::not_found(format!(
             "execution_id: '{quoted}' is no execution of n8n; its ids are numbers such as 1042"

@@ -115,6 +115,8 @@ struct Ran {
 #[derive(Serialize, Deserialize, PartialEq)]
 struct Position {
     cursor: String,
+    /// n8n's cursor holds it too: another one would have no effect.
+    limit: u32,
     active: Option<bool>,
     tags: Option<Vec<String>>,
 }
@@ -132,6 +134,7 @@ impl Tool for ListWorkflows {
         let session = n8n.http.session();
         let mut filters = (self.active, self.tags);
         let mut cursor = None;
+        let mut limit = self.limit.unwrap_or(page::LIMIT_DEFAULT);
         if let Some(text) = session.open_cursor(self.cursor.as_deref())? {
             let position: Position = serde_json::from_str(&text).map_err(Error::internal)?;
             let given = filters.0.is_some() || filters.1.is_some();
@@ -140,12 +143,19 @@ impl Tool for ListWorkflows {
                     "cursor: it belongs to a list with other filters; repeat those, or leave them out",
                 ));
             }
+            if self.limit.is_some_and(|limit| limit != position.limit) {
+                return Err(Error::invalid(format!(
+                    "limit: the cursor belongs to pages of {}; repeat that, or leave it out",
+                    position.limit
+                )));
+            }
+            limit = position.limit;
             filters = (position.active, position.tags);
             cursor = Some(position.cursor);
         }
-        let limit = self.limit.unwrap_or(page::LIMIT_DEFAULT).to_string();
+        let per_page = limit.to_string();
         let tags = filters.1.as_ref().map(|tags| tags.join(",")).filter(|tags| !tags.is_empty());
-        let mut query = vec![("limit", limit.as_str()), ("excludePinnedData", "true")];
+        let mut query = vec![("limit", per_page.as_str()), ("excludePinnedData", "true")];
         if let Some(active) = filters.0 {
             query.push(("active", if active { "true" } else { "false" }));
         }
@@ -180,7 +190,13 @@ impl Tool for ListWorkflows {
                 .next_cursor
                 .map(|cursor| {
                     let (active, tags) = filters;
-                    serde_json::to_string(&Position { cursor, active, tags }).map_err(Error::internal)
+                    serde_json::to_string(&Position {
+                        cursor,
+                        limit,
+                        active,
+                        tags,
+                    })
+                    .map_err(Error::internal)
                 })
                 .transpose()?
                 .map(|position| session.seal_cursor(&position)),

@@ -258,7 +258,7 @@ async fn run(cli: Cli) -> Result<()> {
     let listen = config.listen;
     let state = State::open(config, backends::catalogue(), Clock::default(), listen).await?;
     let done = at_console(&state, cli.command).await;
-    state.close().await;
+    state.close(tokio::time::Instant::now() + state.config.shutdown).await;
     done
 }
 

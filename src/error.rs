@@ -158,6 +158,7 @@ struct Inner {
     source: Option<Source>,
     retry_after: Option<u64>,
     scope: Option<&'static str>,
+    once: bool,
 }
 
 impl Error {
@@ -169,6 +170,7 @@ impl Error {
             source: None,
             retry_after: None,
             scope: None,
+            once: false,
         }))
     }
 
@@ -230,6 +232,18 @@ impl Error {
     pub fn lacking(mut self, scope: &'static str) -> Self {
         self.0.scope = Some(scope);
         self
+    }
+
+    /// Something may have been done already: the same call again could do it twice.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.0.once = true;
+        self
+    }
+
+    /// Whether the same call may succeed later, and does no harm if it is made again.
+    pub fn retryable(&self) -> bool {
+        self.kind().retryable() && !self.0.once
     }
 
     pub fn kind(&self) -> Kind {
@@ -312,10 +326,14 @@ impl From<sqlx::Error> for Error {
         let away = match &error {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
             // SQLite answers these when its file is locked, full or gone; PostgreSQL when it starts, stops or is out of connections.
-            sqlx::Error::Database(database) => matches!(
-                database.code().as_deref(),
-                Some("5" | "6" | "10" | "13" | "14" | "57P01" | "57P02" | "57P03" | "53300" | "08006" | "08001")
-            ),
+            // SQLite's extended codes hold the primary one in their lowest byte; PostgreSQL's have five characters.
+            sqlx::Error::Database(database) => match database.code().as_deref() {
+                Some("57P01" | "57P02" | "57P03" | "53100" | "53300" | "08006" | "08001") => true,
+                Some(code) if code.len() < 5 => code
+                    .parse::<u32>()
+                    .is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14)),
+                _ => false,
+            },
             _ => false,
         };
         if away {

@@ -86,6 +86,8 @@ enum Kept {
         kind: String,
         message: String,
         retry_after: Option<u64>,
+        #[serde(default)]
+        once: bool,
     },
 }
 
@@ -211,6 +213,7 @@ async fn try_finish(state: &State, begun: &Begun, outcome: &AuditOutcome, answer
                 kind: error.kind().code().to_owned(),
                 message: error.message().to_owned(),
                 retry_after: error.retry_after_secs(),
+                once: error.kind().retryable() && !error.retryable(),
             }),
         };
         match kept {
@@ -234,11 +237,15 @@ fn replay(state: &State, tenant: &str, key: &str, sealed: &[u8]) -> Result<Resul
             kind,
             message,
             retry_after,
+            once,
         } => {
             let kind = Kind::ALL.into_iter().find(|known| known.code() == kind).unwrap_or(Kind::Internal);
             let mut error = Error::new(kind, message).coded_as(code);
             if let Some(seconds) = retry_after {
                 error = error.retry_after(seconds);
+            }
+            if once {
+                error = error.once();
             }
             Err(error)
         }

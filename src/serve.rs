@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{net::TcpListener, signal::unix::SignalKind, task::JoinHandle};
+use tokio::{net::TcpListener, signal::unix::SignalKind, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
     http,
     id::TenantId,
-    state::State,
+    state::{LAST_WRITES, State},
     store::{self, Reach},
     tenant::{self, Status, Tenant},
     tool::Catalogue,
@@ -67,14 +67,15 @@ impl Server {
         })
     }
 
-    /// Says that it is going, stops accepting, finishes the calls in flight, writes what is left.
+    /// Says that it is going, stops accepting, finishes the calls in flight, writes what is left: all within the configured time.
     pub async fn stop(self) {
+        let until = Instant::now() + self.state.config.shutdown;
         self.state.health.drain();
         self.stop.cancel();
-        if let Err(error) = self.serving.await {
-            tracing::error!(%error, "the server did not end as it should");
+        if tokio::time::timeout_at(until - LAST_WRITES, self.serving).await.is_err() {
+            tracing::warn!("connections were still open when the time to stop was over");
         }
-        self.state.close().await;
+        self.state.close(until).await;
         tracing::info!("stopped");
     }
 }

@@ -1,7 +1,8 @@
 //! Everything that is opened once and shared by all calls.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -103,10 +104,11 @@ impl State {
         self.limits.switches.reload(&self.store).await
     }
 
-    /// Waits for the calls in flight, then writes what is left and closes. To be called when no request comes in any more.
-    pub async fn close(&self) {
+    /// Waits for the calls in flight, then writes what is left and closes, all before `until`. To be called when no request
+    /// comes in any more.
+    pub async fn close(&self, until: Instant) {
         self.calls.close();
-        if tokio::time::timeout(self.config.shutdown, self.calls.wait()).await.is_err() {
+        if tokio::time::timeout_at(until, self.calls.wait()).await.is_err() {
             tracing::warn!(
                 calls = self.calls.len(),
                 "calls were still in flight when the time to stop was over; their audit entries stay open"
@@ -114,7 +116,16 @@ impl State {
         }
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        // What is left to write gets a moment even when the calls have used the time up; a database that takes nothing does not.
+        if tokio::time::timeout_at(until.max(Instant::now() + LAST_WRITES), self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::error!("audit entries and usage could not be written before the stop: the database takes nothing");
+        }
         self.store.close().await;
     }
 }
+
+/// The least time for the last writes.
+pub const LAST_WRITES: Duration = Duration::from_secs(3);

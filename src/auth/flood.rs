@@ -79,7 +79,9 @@ impl Flood {
                 if self.shut.len() > REMEMBERED {
                     self.shut.retain(|_, until| *until > now);
                 }
-                self.shut.insert(address, not_until.earliest_possible());
+                if self.shut.insert(address, not_until.earliest_possible()).is_none() {
+                    tracing::warn!(%address, "too many requests without a valid token; this address is shut out for a while");
+                }
                 Err(refusal(wait))
             }
         }

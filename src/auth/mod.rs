@@ -29,6 +29,7 @@ use crate::{
     limits::{Cells, Limits, Rates, TenantState, TenantUsage},
     state::State,
     store::{self, Reach, plans::Plan},
+    telemetry::NONE,
     tenant::{Status, Tenant},
     tool::Definition,
     warm::Warm,
@@ -261,6 +262,15 @@ impl Known {
 /// 401 for a missing, malformed, unknown, expired or revoked token; 404 for another's or a suspended tenant; 429 for an
 /// address that has sent too many of the first.
 pub async fn authenticate(state: &State, headers: &HeaderMap, address: IpAddr) -> Result<Caller> {
+    let found = identify(state, headers, address).await;
+    if let Err(error) = &found {
+        state.metrics.called(NONE, None, error.kind().status().as_u16(), 0.0);
+        state.metrics.failed(NONE, error.label());
+    }
+    found
+}
+
+async fn identify(state: &State, headers: &HeaderMap, address: IpAddr) -> Result<Caller> {
     let known = &state.known;
     let Some(bearer) = bearer(headers) else {
         return Err(refuse(known, address));

@@ -240,13 +240,21 @@ impl Request<'_> {
         match tokio::time::timeout_at(until, exchange).await {
             Ok(answered) => answered,
             Err(_) => Err(Failure {
-                error: Error::new(
+                error: self.marked(Error::new(
                     Kind::Timeout,
                     format!("'{}' did not answer in time{}", connection.backend, self.consequence()),
-                ),
+                )),
                 sent: true,
                 refused: false,
             }),
+        }
+    }
+
+    /// A write that may have acted must not be repeated blindly.
+    fn marked(&self, error: Error) -> Error {
+        match self.effect {
+            Sends::Read => error,
+            Sends::Write => error.once(),
         }
     }
 
@@ -273,10 +281,10 @@ impl Request<'_> {
         }
         let error = match error.is_connect() {
             true => down(connection.backend),
-            false => Error::new(
+            false => self.marked(Error::new(
                 Kind::BackendDown,
                 format!("Service '{}' broke the connection off{}", connection.backend, self.consequence()),
-            ),
+            )),
         }
         .because(chain(error));
         Failure {
@@ -288,15 +296,16 @@ impl Request<'_> {
 
     fn cut_off(&self, error: &reqwest::Error) -> Failure {
         Failure {
-            error: Error::new(
-                Kind::BackendDown,
-                format!(
-                    "The answer of '{}' was cut off{}",
-                    self.client.connection.backend,
-                    self.consequence()
-                ),
-            )
-            .because(chain(error)),
+            error: self
+                .marked(Error::new(
+                    Kind::BackendDown,
+                    format!(
+                        "The answer of '{}' was cut off{}",
+                        self.client.connection.backend,
+                        self.consequence()
+                    ),
+                ))
+                .because(chain(error)),
             sent: true,
             refused: false,
         }

@@ -1,6 +1,6 @@
 //! The services that we speak to: one folder each, and what they share.
 //!
-//! Adding a backend touches its folder and two lines here.
+//! Adding a backend touches its folder and three words here: its module, its tools, its kind.
 
 pub mod account;
 mod breaker;

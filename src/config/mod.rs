@@ -132,6 +132,7 @@ impl Config {
             "DATABASE_URL",
             "REDIS_URL",
             "VAULT_ADDR",
+            "VAULT_TOKEN",
             "KAFKA_BROKERS",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
         ] {

@@ -25,7 +25,12 @@ const NAMES: &[&str] = &[
 ];
 const PREFIX: &str = "SMARTERMCP_";
 /// Names of this prefix that clients of the gateway read, and the gateway itself does not.
-const FOREIGN: &[&str] = &["SMARTERMCP_API_TOKEN", "SMARTERMCP_TENANT_ID", "SMARTERMCP_ENDPOINT"];
+const FOREIGN: &[&str] = &[
+    "SMARTERMCP_API_TOKEN",
+    "SMARTERMCP_TENANT_ID",
+    "SMARTERMCP_ENDPOINT",
+    "SMARTERMCP_URL",
+];
 
 /// A setting that is wrong, in one sentence for the operator.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ pub fn response(error: &Error, request_id: Option<&Arc<str>>) -> Response {
         status: status.as_u16(),
         detail: error.message(),
         code: error.code(),
-        retryable: error.kind().retryable(),
+        retryable: error.retryable(),
         retry_after: error.retry_after_secs(),
         request_id: request_id.map(|id| &**id),
     };
@@ -52,11 +52,16 @@ pub fn for_path(path: &str, error: &Error, request_id: Option<&Arc<str>>) -> Res
     }
 }
 
-/// `Retry-After`, and the challenge of RFC 6750 §3.
-pub fn headers(error: &Error, headers: &mut HeaderMap) {
+/// `Retry-After` (RFC 9110 §10.2.3).
+pub fn retry_after(error: &Error, headers: &mut HeaderMap) {
     if let Some(seconds) = error.retry_after_secs() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+}
+
+/// `Retry-After`, and the challenge of RFC 6750 §3 that belongs to a 401 and a 403.
+pub fn headers(error: &Error, headers: &mut HeaderMap) {
+    retry_after(error, headers);
     let challenge = match error.kind() {
         Kind::Unauthenticated => {
             Some(r#"Bearer realm="smartermcp", error="invalid_token", error_description="Invalid or expired API token""#.to_owned())

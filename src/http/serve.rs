@@ -25,7 +25,7 @@ const HEADERS: u32 = 64 * 1024;
 /// Pause after an error of the listening socket itself (out of file descriptors).
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop`, then stops accepting and lets the calls in flight end, within the configured time.
+/// Serves until `stop`, then stops accepting and waits for the calls in flight.
 pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
     let edge = Edge::new(&state);
     let mut http = auto::Builder::new(TokioExecutor::new());
@@ -70,9 +70,7 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationT
         });
     }
     drop(listener);
-    if tokio::time::timeout(state.config.shutdown, graceful.shutdown()).await.is_err() {
-        tracing::warn!("connections were still open when the time to stop was over");
-    }
+    graceful.shutdown().await;
 }
 
 fn io(stream: TcpStream) -> TokioIo<TcpStream> {

@@ -18,8 +18,9 @@ pub mod usage;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
-    Any, AnyPool, Row, Transaction,
+    Any, AnyPool, Row,
     any::{AnyPoolOptions, AnyRow},
+    pool::PoolConnection,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -51,11 +52,11 @@ pub struct Store {
     writer: Arc<Semaphore>,
 }
 
-/// A transaction. Dropped without [`Tx::commit`], it never was.
+/// A connection to read on, or a transaction to write in. A transaction that is dropped without [`Tx::commit`] never was.
 #[derive(Debug)]
 pub struct Tx {
-    transaction: Transaction<'static, Any>,
-    _writer: Option<OwnedSemaphorePermit>,
+    connection: PoolConnection<Any>,
+    writing: Option<OwnedSemaphorePermit>,
 }
 
 impl Store {
@@ -106,11 +107,11 @@ impl Store {
         })
     }
 
-    /// A transaction that reads.
+    /// A connection that reads.
     pub async fn read(&self, _reach: Reach) -> Result<Tx> {
         Ok(Tx {
-            transaction: self.pool.begin().await?,
-            _writer: None,
+            connection: self.pool.acquire().await?,
+            writing: None,
         })
     }
 
@@ -120,11 +121,13 @@ impl Store {
             .await
             .map_err(|_| sqlx::Error::PoolTimedOut)?
             .expect("the writer's semaphore is never closed");
+        let mut tx = Tx {
+            connection: self.pool.acquire().await?,
+            writing: Some(permit),
+        };
         // IMMEDIATE: a transaction that read first could not become a writer while another process (the command line) writes.
-        Ok(Tx {
-            transaction: self.pool.begin_with("begin immediate").await?,
-            _writer: Some(permit),
-        })
+        sqlx::query("begin immediate").execute(&mut *tx.connection).await?;
+        Ok(tx)
     }
 
     /// Writes what the journal holds into the file and closes it.
@@ -134,12 +137,24 @@ impl Store {
 }
 
 impl Tx {
-    pub async fn commit(self) -> Result<()> {
-        Ok(self.transaction.commit().await?)
+    pub async fn commit(mut self) -> Result<()> {
+        sqlx::query("commit").execute(&mut *self.connection).await?;
+        self.writing = None;
+        Ok(())
     }
 
     fn connection(&mut self) -> &mut sqlx::AnyConnection {
-        &mut self.transaction
+        &mut self.connection
+    }
+}
+
+impl Drop for Tx {
+    /// A transaction that was not committed ends with its connection: after a full disk or a cancelled call nobody can say
+    /// what state the connection is in, and a new one costs a millisecond.
+    fn drop(&mut self) {
+        if self.writing.is_some() {
+            self.connection.close_on_drop();
+        }
     }
 }
 

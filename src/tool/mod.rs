@@ -79,7 +79,7 @@ pub struct Route {
     status: StatusCode,
 }
 
-/// Where every tool's route stands, unless it says otherwise by [`Route::at_root`].
+/// Where every tool's route stands, but for those of tokens. See [`Route::full_path`].
 pub const PREFIX: &str = "/api/v1";
 
 impl Route {

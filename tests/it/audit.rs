@@ -181,7 +181,8 @@ async fn arguments_and_secrets_are_in_no_entry_no_log_line_and_no_metric() {
     const KEY: &str = "idempotency-key-of-luna";
     let folder = Folder::new();
     let (url, n8n) = n8n_at_an_address(API_KEY).await;
-    let server = Process::serve(&folder.0).await;
+    // Everything that anybody in this process would say.
+    let server = Process::serve_with(&folder.0, &[("SMARTERMCP_ADMIN_TOKEN", OPERATOR), ("RUST_LOG", "trace")]).await;
     let operator = server.operator().for_tenant("default");
     let wrong = operator
         .put(
@@ -373,4 +374,75 @@ async fn a_loop_of_limited_calls_does_not_fill_the_audit() {
         "{}",
         metrics.text
     );
+}
+
+#[tokio::test]
+async fn a_read_whose_client_has_gone_is_recorded_and_a_write_is_carried_to_its_end() {
+    use std::time::Duration;
+
+    use smartermcp::backends::n8n::sandbox::Fault;
+
+    let app = App::start().await;
+    let (luna, user, n8n) = app.business("luna").await;
+    let admin = app.user(&luna, &["admin:tenants"]).await;
+    user.post("/api/v1/workflows/wf_backup_db/trigger", json!({}))
+        .await
+        .assert_status(200);
+    n8n.set_fault(Fault::Slow(Duration::from_millis(500)));
+    let gone = tokio::time::timeout(Duration::from_millis(150), user.get("/api/v1/workflows")).await;
+    assert!(gone.is_err());
+    n8n.set_fault(Fault::SlowAfterRun(Duration::from_millis(300)));
+    let gone = tokio::time::timeout(
+        Duration::from_millis(150),
+        user.post("/api/v1/workflows/wf_backup_db/trigger", json!({})),
+    )
+    .await;
+    assert!(gone.is_err());
+    for _ in 0..100 {
+        if entries(&admin, "?outcome=open").await.is_empty() && !entries(&admin, "?tool=workflows_list").await.is_empty() {
+            break;
+        }
+        app.clock.advance(Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let read = entries(&admin, "?tool=workflows_list").await;
+    assert_eq!(read.len(), 1, "{read:?}");
+    assert_eq!((&read[0]["status"], &read[0]["error"]), (&json!(499), &json!("client_gone")));
+    let writes = entries(&admin, "?tool=workflows_trigger").await;
+    assert_eq!(writes.len(), 2);
+    assert!(
+        writes.iter().all(|entry| entry["outcome"] == "ok" && entry["status"] == 200),
+        "{writes:?}"
+    );
+    assert_eq!(n8n.runs(), 2);
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_a_write_in_flight() {
+    use std::time::Duration;
+
+    use smartermcp::backends::n8n::sandbox::Fault;
+
+    let app = App::start().await;
+    let (_, user, n8n) = app.business("luna").await;
+    n8n.set_fault(Fault::SlowAfterRun(Duration::from_millis(600)));
+    let in_flight = tokio::spawn(async move { user.post("/api/v1/workflows/wf_backup_db/trigger", json!({})).await });
+    for _ in 0..200 {
+        if n8n.runs() == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let folder = app.stop().await;
+    in_flight.await.unwrap().assert_status(200);
+    assert_eq!(
+        sql_number(
+            &folder,
+            "select count(*) from audit where tool = 'workflows_trigger' and outcome = 'ok'"
+        )
+        .await,
+        1
+    );
+    assert_eq!(sql_number(&folder, "select count(*) from audit where outcome = 'open'").await, 0);
+    std::fs::remove_dir_all(folder).unwrap();
 }

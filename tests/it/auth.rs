@@ -690,3 +690,94 @@ async fn the_operators_token_is_no_tenants() {
     assert_eq!(who.json["tenant"], Value::Null);
     assert_refused(&app.user_of(&OPERATOR[..OPERATOR.len() - 1])).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_revocation_never_loses_a_race_with_a_first_use() {
+    let app = App::start().await;
+    let tenant = app.tenant("luna").await;
+    for round in 0..40 {
+        let issued = app.issue(&tenant, &["read:workflows"], json!({})).await;
+        let user = app.user_of(issued["api_token"].as_str().unwrap());
+        let operator = app.operator();
+        let path = format!("/auth/token/{}", issued["id"].as_str().unwrap());
+        let (revoked, _, _) = tokio::join!(operator.delete(&path), user.get("/api/v1/whoami"), user.get("/api/v1/whoami"));
+        revoked.assert_status(204);
+        let after = user.get("/api/v1/whoami").await;
+        assert!(
+            [401, 429].contains(&after.status.as_u16()),
+            "let in after its revocation, round {round}: {}",
+            after.text
+        );
+    }
+}
+
+// The doors and the database.
+
+#[tokio::test]
+async fn a_call_that_wants_progress_is_refused_before_a_stream_begins() {
+    let app = App::start().await;
+    let (tenant, ..) = app.business("luna").await;
+    let reader = app.user(&tenant, &["read:workflows"]).await;
+    let params = json!({ "name": "workflows_trigger", "arguments": { "workflow_id": "x" }, "_meta": { "progressToken": 7 } });
+    for refused in [
+        reader.mcp("tools/call", params.clone()).await,
+        reader.mcp_modern("tools/call", params).await,
+    ] {
+        refused.assert_status(403);
+        assert_eq!(refused.header("content-type"), "application/json");
+        assert!(refused.header("www-authenticate").contains("insufficient_scope"));
+    }
+}
+
+#[tokio::test]
+async fn the_root_is_the_same_door_as_mcp() {
+    let app = App::start().await;
+    let (_, user, _) = app.business("luna").await;
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "workflows_list", "arguments": {} } });
+    let headers = |user: &User| {
+        user.with_header("accept", "application/json, text/event-stream")
+            .with_header("mcp-protocol-version", "2025-11-25")
+    };
+    headers(&user).post("/", body.clone()).await.content();
+    assert_refused_in_mcp(&headers(&app.nobody()).post("/", body).await);
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_warm_tokens_read_for_thirty_seconds_and_nothing_is_written() {
+    let app = App::start().await;
+    let (_, user, n8n) = app.business("luna").await;
+    user.get("/api/v1/workflows").await.assert_status(200);
+    app.sql("alter table revision rename to revision_away").await;
+    for _ in 0..200 {
+        if app.nobody().get("/health/ready").await.status == 503 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    app.nobody().get("/health/database").await.assert_status(503);
+    user.get("/api/v1/workflows").await.assert_status(200);
+    user.call("workflows_list", json!({})).await.content();
+    let refused = user.post("/api/v1/workflows/wf_backup_db/trigger", json!({})).await;
+    refused.assert_problem(503, "database_away");
+    assert!(!refused.header("retry-after").is_empty());
+    assert!(
+        user.call("workflows_trigger", json!({ "workflow_id": "wf_backup_db" }))
+            .await
+            .tool_error()
+            .contains("database")
+    );
+    app.clock.advance(Duration::from_secs(31));
+    user.get("/api/v1/workflows").await.assert_problem(503, "database_away");
+
+    app.sql("alter table revision_away rename to revision").await;
+    for _ in 0..200 {
+        if app.nobody().get("/health/ready").await.status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    user.post("/api/v1/workflows/wf_backup_db/trigger", json!({}))
+        .await
+        .assert_status(200);
+    assert_eq!(n8n.runs(), 1);
+}

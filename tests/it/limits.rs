@@ -571,3 +571,56 @@ async fn when_the_api_calls_are_spent_the_account_can_still_be_managed() {
         .assert_status(204);
     assert_eq!(left(&admin, "api_calls").await, 0);
 }
+
+// What outlasts, and what is in flight.
+
+#[tokio::test]
+async fn a_change_of_the_tenant_fills_no_cell() {
+    let app = App::start().await;
+    let (tenant, ..) = app.business("luna").await;
+    let admin = app.user(&tenant, &["admin:tenants"]).await;
+    let user = app
+        .user_with(
+            &tenant,
+            BUSINESS,
+            json!({ "limits": { "general": { "per_minute": 1, "burst": 1 } } }),
+        )
+        .await;
+    list(&user).await.assert_status(200);
+    assert_limited(&list(&user).await, "general");
+    admin
+        .patch("/api/v1/tenants/luna", json!({ "name": "Luna SpA" }))
+        .await
+        .assert_status(200);
+    assert_limited(&list(&user).await, "general");
+}
+
+#[tokio::test]
+async fn twenty_calls_of_a_connection_are_in_flight_and_one_more_waits_a_second() {
+    let app = App::start().await;
+    let (tenant, _, n8n) = app.business("luna").await;
+    let (_, other, _) = app.business("sol").await;
+    let user = app.user_with(&tenant, BUSINESS, wide()).await;
+    n8n.set_fault(smartermcp::backends::n8n::sandbox::Fault::Slow(Duration::from_millis(1800)));
+    let began = Instant::now();
+    let calls = join_all((0..24).map(|_| async {
+        let reply = list(&user).await;
+        (began.elapsed(), reply)
+    }));
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        list(&other).await
+    };
+    let (replies, others) = tokio::join!(calls, others);
+    others.assert_status(200);
+    let (passed, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|(_, reply)| reply.status == 200);
+    assert_eq!((passed.len(), refused.len()), (20, 4));
+    for (after, reply) in refused {
+        reply.assert_problem(503, "too_many_in_flight");
+        assert_eq!(reply.header("retry-after"), "1");
+        assert!(
+            *after >= Duration::from_secs(1) && *after < Duration::from_millis(1800),
+            "{after:?}"
+        );
+    }
+}

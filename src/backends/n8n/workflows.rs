@@ -323,6 +323,7 @@ impl Tool for CreateWorkflow {
                 ),
             )
             .coded("partly_done")
+            .once()
         };
         if !tags.is_empty() {
             set_tags(n8n, &created.id, &tags)

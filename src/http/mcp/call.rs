@@ -120,7 +120,7 @@ impl Reply {
             outcome => {
                 let mut response = json(StatusCode::OK, self.message(outcome, answer.replayed));
                 if let Err(error) = outcome {
-                    super::problem::headers(error, response.headers_mut());
+                    super::problem::retry_after(error, response.headers_mut());
                 }
                 response
             }
@@ -183,7 +183,7 @@ impl Reply {
 fn describe(error: &Error, meta: &mut serde_json::Map<String, serde_json::Value>) {
     meta.insert(
         ERROR.to_owned(),
-        serde_json::json!({ "code": error.code(), "status": error.kind().status().as_u16(), "retryable": error.kind().retryable() }),
+        serde_json::json!({ "code": error.code(), "status": error.kind().status().as_u16(), "retryable": error.retryable() }),
     );
     if let Some(seconds) = error.retry_after_secs() {
         meta.insert(RETRY_AFTER.to_owned(), seconds.into());

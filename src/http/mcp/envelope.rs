@@ -1,6 +1,6 @@
 //! The envelope: a JSON-RPC request, parsed once and borrowed from its bytes, and the revision that it is served by.
 //!
-//! Which error is which: `research/protocol.md` §1.3 of the design papers, from 2026-07-28 Streamable HTTP and Basic/Versioning.
+//! Which error is which follows 2026-07-28, Streamable HTTP (Server Validation) and Versioning, and JSON-RPC 2.0 §5.1.
 
 use std::borrow::Cow;
 
@@ -120,26 +120,15 @@ impl<'a> Envelope<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Option<Self>, Fault> {
         let text = std::str::from_utf8(body).map_err(|_| Fault::bad(PARSE_ERROR, "Parse error: the body is no UTF-8"))?;
         let first = text.trim_start().as_bytes().first().copied();
+        if first == Some(b'[') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+            return Err(Fault::bad(
+                INVALID_REQUEST,
+                "Invalid request: batches are not part of the protocol since 2025-06-18; send one request at a time",
+            ));
+        }
         let message: Message<'a> = match serde_json::from_str(text) {
             Ok(message) => message,
-            Err(error) if error.is_data() => {
-                return Err(Fault::bad(
-                    INVALID_REQUEST,
-                    match first {
-                        Some(b'[') => {
-                            "Invalid request: batches are not part of the protocol since 2025-06-18; send one request at a time".to_owned()
-                        }
-                        _ => format!("Invalid request: {error}"),
-                    },
-                ));
-            }
-            // A list is refused as such even where serde stops at its first bracket.
-            Err(_) if first == Some(b'[') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => {
-                return Err(Fault::bad(
-                    INVALID_REQUEST,
-                    "Invalid request: batches are not part of the protocol since 2025-06-18; send one request at a time",
-                ));
-            }
+            Err(error) if error.is_data() => return Err(Fault::bad(INVALID_REQUEST, format!("Invalid request: {error}"))),
             Err(error) => return Err(Fault::bad(PARSE_ERROR, format!("Parse error: {error}"))),
         };
         if message.jsonrpc.as_deref() != Some("2.0") {

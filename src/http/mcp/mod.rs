@@ -1,7 +1,7 @@
 //! MCP over Streamable HTTP, at `/mcp` and `/`: revisions 2025-03-26 to 2026-07-28 on one URL, without sessions.
 //!
-//! The envelope is parsed once, here. `tools/call` goes straight to dispatch ([`call`]); every other method goes to rmcp, which
-//! does its wire ([`server`]). What rmcp leaves open is closed on the way: bodies that are no JSON-RPC get a JSON-RPC error,
+//! The envelope is parsed once, here. `tools/call` goes straight to dispatch (`call`); every other method goes to rmcp, which
+//! does its wire (`server`). What rmcp leaves open is closed on the way: bodies that are no JSON-RPC get a JSON-RPC error,
 //! the caller is known before the body is read, and nothing waits for ever. See `docs/adr/0002-tools-call-beside-rmcp.md`.
 
 mod call;
@@ -171,7 +171,7 @@ pub fn refusal(error: &Error, id: Option<&RawValue>) -> Response {
         "error": {
             "code": status.as_u16(),
             "message": error.message(),
-            "data": { "code": error.code(), "retryable": error.kind().retryable(), "retry_after": error.retry_after_secs() },
+            "data": { "code": error.code(), "retryable": error.retryable(), "retry_after": error.retry_after_secs() },
         },
     });
     let mut response = json(status, message.to_string());

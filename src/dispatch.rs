@@ -183,7 +183,13 @@ async fn write(state: &Arc<State>, admitted: Admitted, arguments: Value, call: C
         async move {
             let session = session(&state, &admitted, &call);
             let key = call.key.unwrap_or_default();
-            let begun = match idempotency::begin(&state, record.entry(Outcome::Open), key, session.deadline).await {
+            // What an administrator is answered (a new token) depends on what he may: it is not replayed to another.
+            let rights = match (admitted.call.tool().category, admitted.call.caller().is_operator()) {
+                (Category::Account, true) => " operator".to_owned(),
+                (Category::Account, false) => format!(" {}", admitted.call.caller().scopes().stored()),
+                _ => String::new(),
+            };
+            let begun = match idempotency::begin(&state, record.entry(Outcome::Open), key, &rights, session.deadline).await {
                 Ok(Claimed::Begun(begun)) => begun,
                 Ok(Claimed::Replay(outcome)) => {
                     admitted.give_back(state.clock.micros());

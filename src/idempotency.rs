@@ -94,7 +94,10 @@ enum Kept {
 /// Stores the write's audit entry and claims its key, in one transaction: durable before the backend is called.
 ///
 /// Waits, up to `deadline`, for a first call that still runs.
-pub async fn begin(state: &State, entry: Entry, key: Option<Key>, deadline: Instant) -> Result<Claimed> {
+///
+/// `rights` is what the outcome depends on besides the arguments: an administrator's answer is not another's.
+pub async fn begin(state: &State, entry: Entry, key: Option<Key>, rights: &str, deadline: Instant) -> Result<Claimed> {
+    let arguments_hash = format!("{}{rights}", entry.arguments_hash);
     loop {
         let mut tx = state.store.write(Reach::Operator).await?;
         let Some(key) = &key else {
@@ -107,7 +110,7 @@ pub async fn begin(state: &State, entry: Entry, key: Option<Key>, deadline: Inst
             tenant: entry.tenant.clone(),
             key: key.0.clone(),
             tool: entry.tool.to_owned(),
-            arguments_hash: entry.arguments_hash.clone(),
+            arguments_hash: arguments_hash.clone(),
             instance: state.instance.clone(),
             audit_id: entry.id.clone(),
             created_at: now,
@@ -127,7 +130,7 @@ pub async fn begin(state: &State, entry: Entry, key: Option<Key>, deadline: Inst
         };
         let alive = first.instance == state.instance || changes::lives(&mut tx, &first.instance, now - DEAD_AFTER_MS).await?;
         drop(tx);
-        if first.tool != entry.tool || first.arguments_hash != entry.arguments_hash {
+        if first.tool != entry.tool || first.arguments_hash != arguments_hash {
             return Err(
                 Error::conflict("Idempotency-Key: this key was used for another call; use a new key for a new call")
                     .coded("idempotency_key_reused"),

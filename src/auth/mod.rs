@@ -216,8 +216,10 @@ impl Known {
     }
 
     pub fn forget_token(&self, id: TokenId) {
-        if let Some((_, hash)) = self.hashes.remove(&id) {
-            self.tokens.forget(&hash);
+        match self.hashes.remove(&id) {
+            Some((_, hash)) => self.tokens.forget(&hash),
+            // Being read just now, or warm without its entry in the index: what is read is not kept, what is kept goes.
+            None => self.tokens.forget_where(|_, token| token.id == id),
         }
     }
 

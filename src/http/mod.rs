@@ -102,6 +102,8 @@ fn routes(state: &Arc<State>) -> Router {
         .route("/mcp", any(mcp::serve))
         .route("/", post(mcp::serve).get(docs::root).fallback(mcp::serve))
         .merge(rest::routes(&state.catalogue))
+        // Before the layer, so that a preflight, which no route takes, passes through CORS.
+        .method_not_allowed_fallback(no_method)
         .layer(cors(state));
     let open = Router::new()
         .route("/health", get(health::health))

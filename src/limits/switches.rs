@@ -10,19 +10,24 @@ use crate::{
 };
 
 #[derive(Debug, Default)]
-pub struct Switches(ArcSwap<Vec<switches::Switch>>);
+pub struct Switches {
+    off: ArcSwap<Vec<switches::Switch>>,
+    /// Held from reading to storing: of two reloads, the later read is stored later.
+    reloading: tokio::sync::Mutex<()>,
+}
 
 impl Switches {
     pub async fn reload(&self, store: &Store) -> Result<()> {
+        let _reloading = self.reloading.lock().await;
         let mut tx = store.read(Reach::Operator).await?;
-        self.0.store(std::sync::Arc::new(switches::list_all(&mut tx).await?));
+        self.off.store(std::sync::Arc::new(switches::list_all(&mut tx).await?));
         Ok(())
     }
 
     /// # Errors
     /// [`Kind::Unavailable`], code `switched_off`, with the operator's reason.
     pub fn check(&self, tenant: Option<TenantId>, tool: &Definition) -> Result<()> {
-        let switches = self.0.load();
+        let switches = self.off.load();
         let hit = switches.iter().find(|switch| {
             switch.tenant_id.is_none_or(|id| Some(id) == tenant)
                 && switch.backend.as_deref().is_none_or(|backend| Some(backend) == tool.backend)

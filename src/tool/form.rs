@@ -70,7 +70,14 @@ pub fn read<'a>(shape: impl Fn(&str) -> Option<Shape>, pairs: impl Iterator<Item
                 object.insert(name, serde_json::from_str(&text).unwrap_or(Value::String(text)));
             }
             shape => {
-                object.insert(name, scalar(shape, text));
+                let value = scalar(shape, text);
+                match object.get_mut(&name) {
+                    // Said twice and differently (a path and a query may): for the schema to refuse.
+                    Some(given) if *given != value => *given = Value::Array(vec![given.take(), value]),
+                    _ => {
+                        object.insert(name, value);
+                    }
+                }
             }
         }
     }

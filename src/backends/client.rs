@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::Instant;
+use tokio::{
+    sync::{OnceCell, OwnedSemaphorePermit},
+    time::Instant,
+};
 use url::Url;
 
 use super::{Connection, Refused, Session};
@@ -26,10 +29,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const QUOTED: usize = 300;
 
 /// A connection in use by one call.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Client {
     connection: Arc<Connection>,
     session: Session,
+    /// The call's place among those in flight, taken with its first request and held to its end.
+    place: OnceCell<OwnedSemaphorePermit>,
 }
 
 /// A request to be sent.
@@ -70,7 +75,11 @@ struct Failure {
 
 impl Client {
     pub fn new(connection: Arc<Connection>, session: Session) -> Self {
-        Self { connection, session }
+        Self {
+            connection,
+            session,
+            place: OnceCell::new(),
+        }
     }
 
     pub fn session(&self) -> &Session {
@@ -149,7 +158,8 @@ impl Request<'_> {
         if let Some(trace) = &client.session.trace {
             trace.next().write(&mut self.headers);
         }
-        let _place = limits::place(&connection.places, &format!("to {}", connection.backend)).await?;
+        let places = async || limits::place(&connection.places, &format!("to {}", connection.backend)).await;
+        client.place.get_or_try_init(places).await?;
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
             let Ok(pass) = connection.breaker.pass() else {

@@ -34,7 +34,11 @@ impl Pages {
             openapi: openapi::document(catalogue, base_url).into(),
             root: include_str!("connect.html").replace("{base_url}", base_url),
             docs: swagger_file("index.html")
-                .map(|(_, bytes)| String::from_utf8_lossy(&bytes).replace("\"./", "\"/docs/"))
+                .map(|(_, bytes)| {
+                    String::from_utf8_lossy(&bytes)
+                        .replace("\"./", "\"/docs/")
+                        .replace("\"index.css\"", "\"/docs/index.css\"")
+                })
                 .unwrap_or_default(),
         }
     }

@@ -358,6 +358,8 @@ impl Reply {
 impl User {
     /// A user of a gateway at any address, e.g. one that runs as a process of its own.
     pub fn at(base: &str, token: &str) -> Self {
+        // No server of this process may have done it yet.
+        smartermcp::serve::install_crypto();
         Self {
             base: base.to_owned(),
             token: token.to_owned(),

@@ -263,6 +263,8 @@ async fn run(cli: Cli) -> Result<()> {
 }
 
 async fn serve(config: Config) -> Result<()> {
+    // Before anybody can call: a stop that comes during the start is not lost.
+    let asked_to_stop = serve::asked_to_stop();
     let server = Server::start(config, backends::catalogue(), Clock::default()).await?;
     if let Some(token) = &server.new_operator_token {
         say(&format!(
@@ -270,7 +272,7 @@ async fn serve(config: Config) -> Result<()> {
             token.as_str()
         ))?;
     }
-    serve::asked_to_stop().await;
+    asked_to_stop.await;
     server.stop().await;
     Ok(())
 }

@@ -20,6 +20,8 @@ const TENANT: &str = "panaderia-luna";
 
 /// Runs the demo until it is asked to stop, and leaves nothing behind.
 pub async fn run(listen: Option<SocketAddr>) -> Result<()> {
+    // Before anything is there to be left behind.
+    let asked_to_stop = serve::asked_to_stop();
     let folder = Folder::new()?;
     let mut config = Config::embedded(&folder.0);
     config.listen = free(listen, config.listen).await;
@@ -55,7 +57,7 @@ pub async fn run(listen: Option<SocketAddr>) -> Result<()> {
 
     let base = format!("http://{}", server.address);
     say(&lines(&base, &token, &operator_token));
-    serve::asked_to_stop().await;
+    asked_to_stop.await;
     say("Stopping; nothing of the demo is kept.\n");
     server.stop().await;
     playing.abort();

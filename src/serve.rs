@@ -80,18 +80,21 @@ impl Server {
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub async fn asked_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
+/// SIGTERM and SIGINT, listened to from now on; the future ends when one comes.
+pub fn asked_to_stop() -> impl Future<Output = ()> {
+    let signals = (
         tokio::signal::unix::signal(SignalKind::terminate()),
         tokio::signal::unix::signal(SignalKind::interrupt()),
-    ) else {
-        tracing::error!("signals cannot be listened to; stop the process by force");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    );
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            tracing::error!("signals cannot be listened to; stop the process by force");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
 

@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{
-    sync::{OnceCell, OwnedSemaphorePermit},
-    time::Instant,
-};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use url::Url;
 
 use super::{Connection, Refused, Session};
@@ -33,8 +30,8 @@ const QUOTED: usize = 300;
 pub struct Client {
     connection: Arc<Connection>,
     session: Session,
-    /// The call's place among those in flight, taken with its first request and held to its end.
-    place: OnceCell<OwnedSemaphorePermit>,
+    /// The call's place among those in flight, held to its end.
+    _place: OwnedSemaphorePermit,
 }
 
 /// A request to be sent.
@@ -74,12 +71,17 @@ struct Failure {
 }
 
 impl Client {
-    pub fn new(connection: Arc<Connection>, session: Session) -> Self {
-        Self {
+    /// Takes a place among the calls over this connection.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when none is free within a second.
+    pub async fn open(connection: Arc<Connection>, session: Session) -> Result<Self> {
+        let place = limits::place(&connection.places, &format!("to {}", connection.backend)).await?;
+        Ok(Self {
             connection,
             session,
-            place: OnceCell::new(),
-        }
+            _place: place,
+        })
     }
 
     pub fn session(&self) -> &Session {
@@ -158,8 +160,6 @@ impl Request<'_> {
         if let Some(trace) = &client.session.trace {
             trace.next().write(&mut self.headers);
         }
-        let places = async || limits::place(&connection.places, &format!("to {}", connection.backend)).await;
-        client.place.get_or_try_init(places).await?;
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
             let Ok(pass) = connection.breaker.pass() else {

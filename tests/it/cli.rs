@@ -527,3 +527,40 @@ async fn the_first_start_makes_an_operators_token_unless_one_is_configured() {
     assert!(!server.log().contains(&token), "the log does not hold it");
     assert_eq!(server.user(&token).get("/api/v1/whoami").await.json["operator"], true);
 }
+
+#[tokio::test]
+async fn a_stop_right_after_the_start_is_orderly() {
+    let folder = Folder::new();
+    for _ in 0..5 {
+        let log = Process::serve(&folder.0).await.stop().await;
+        assert!(log.contains("\"stopped\""), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_stored_operators_token_is_shown_and_revoked_over_http_and_rotated_at_the_console_only() {
+    let folder = Folder::new();
+    let made = run(&folder.0, &["token", "create", "--operator"]).await;
+    let stored = made.out.trim().to_owned();
+    let server = Process::serve(&folder.0).await;
+    let tenants = server.user(&stored).get("/api/v1/whoami").await;
+    let id = tenants.json["token_id"].as_str().unwrap().to_owned();
+    let path = format!("/auth/token/{id}");
+    assert_eq!(server.operator().get(&path).await.json["tenant_id"], Value::Null);
+    server
+        .operator()
+        .post(&format!("{path}/rotate"), json!({}))
+        .await
+        .assert_problem(409, "operator_token");
+    // No tenant's administrator knows of it.
+    let issued = server
+        .operator()
+        .post("/auth/token", json!({ "name": "x", "scopes": ["admin:tenants"] }))
+        .await;
+    let admin = server.user(issued.json["api_token"].as_str().unwrap());
+    admin.get(&path).await.assert_problem(404, "not_found");
+    admin.delete(&path).await.assert_problem(404, "not_found");
+    assert!(!admin.get("/auth/token").await.text.contains(&id));
+    server.operator().delete(&path).await.assert_status(204);
+    server.user(&stored).get("/api/v1/whoami").await.assert_status(401);
+}

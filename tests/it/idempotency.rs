@@ -397,3 +397,47 @@ async fn a_kill_in_the_middle_of_a_write_leaves_it_unknown_and_never_runs_it_aga
         "it stays open"
     );
 }
+
+#[tokio::test]
+async fn a_colleague_of_the_same_rights_is_told_the_same_outcome() {
+    let app = App::start().await;
+    let luna = app.tenant("luna").await;
+    let one = app.user(&luna, &["admin:tenants", "write:crm"]).await.with_key("issue-once");
+    let two = app.user(&luna, &["write:crm", "admin:tenants"]).await.with_key("issue-once");
+    let body = json!({ "name": "x", "scopes": ["write:crm"] });
+    let first = one.post("/auth/token", body.clone()).await;
+    let second = two.post("/auth/token", body.clone()).await;
+    assert!(is_replay(second.assert_status(201)));
+    assert_eq!(second.json["api_token"], first.json["api_token"]);
+    // The operator acts by other rights, though he names the same tenant.
+    let operators = app
+        .operator()
+        .for_tenant("luna")
+        .with_key("issue-once")
+        .post("/auth/token", body)
+        .await;
+    operators.assert_problem(409, "idempotency_key_reused");
+}
+
+#[tokio::test]
+async fn the_operators_own_keys_are_apart_from_every_tenants() {
+    let app = App::start().await;
+    let operator = app.operator().with_key("make-luna");
+    let body = json!({ "name": "Luna", "slug": "luna" });
+    let first = operator.post("/api/v1/tenants", body.clone()).await;
+    first.assert_status(201);
+    let second = operator.post("/api/v1/tenants", body.clone()).await;
+    assert!(is_replay(second.assert_status(201)));
+    assert_eq!(first.json, second.json);
+    app.operator().post("/api/v1/tenants", body).await.assert_problem(409, "slug_taken");
+    // A refusal before anything was done frees the key.
+    let taken = app.operator().with_key("make-sol");
+    taken
+        .post("/api/v1/tenants", json!({ "name": "x", "slug": "luna" }))
+        .await
+        .assert_problem(409, "slug_taken");
+    taken
+        .post("/api/v1/tenants", json!({ "name": "x", "slug": "sol" }))
+        .await
+        .assert_status(201);
+}

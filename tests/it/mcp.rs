@@ -878,3 +878,63 @@ async fn without_a_token_nothing_is_told_not_even_what_is_wrong_with_the_body() 
         );
     }
 }
+
+#[tokio::test]
+async fn the_id_of_a_request_comes_back_exactly_as_it_was_sent() {
+    let app = App::start().await;
+    let (_, user, _) = app.business("luna").await;
+    for id in ["0", "-1", "9007199254740993", "\"\"", "\"a b\"", r#""q\"\\\u00e9 é""#] {
+        for (method, params) in [
+            ("tools/call", r#"{"name":"workflows_list","arguments":{"limit":1}}"#),
+            ("tools/call", r#"{"name":"workflows_list","arguments":{"limit":0}}"#),
+            ("tools/call", r#"{"name":"no_such_tool"}"#),
+            ("tools/list", "{}"),
+            ("no/such", "{}"),
+        ] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
+            let answered = post(&user, &[JSON, BOTH], &body).await;
+            let sent: Value = serde_json::from_str(id).unwrap();
+            assert_eq!(answered.json["id"], sent, "{body}: {}", answered.text);
+            app.clock.advance(Duration::from_secs(1));
+        }
+    }
+    let long = "x".repeat(100_000);
+    let unknown = user.call(&long, json!({})).await;
+    unknown.assert_rpc_error(-32602);
+    assert!(unknown.text.len() < 1000, "what was sent is not said back at length");
+}
+
+#[tokio::test]
+async fn http_2_is_served_on_the_same_port_and_checked_the_same() {
+    let app = App::start().await;
+    let (tenant, _, _) = app.business("luna").await;
+    let user = app.tireless(&tenant, BUSINESS).await;
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let send = async |origin: Option<&str>, token: &str| {
+        let mut request = client
+            .post(format!("{}/mcp", app.base()))
+            .bearer_auth(token)
+            .header("content-type", "application/json");
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        let body = request_body();
+        let response = request.body(body).send().await.unwrap();
+        assert_eq!(response.version(), http::Version::HTTP_2);
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let (status, text) = send(None, &user.token).await;
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("wf_backup_db"));
+    assert_eq!(send(Some("https://evil.example"), &user.token).await.0, 403);
+    assert_eq!(send(None, "nonsense").await.0, 401);
+    let all = join_all((0..30).map(|_| send(None, &user.token))).await;
+    assert!(
+        all.iter().all(|(_, text)| text.contains("wf_backup_db")),
+        "many at once over one connection"
+    );
+}
+
+fn request_body() -> String {
+    request("tools/call", json!({ "name": "workflows_list", "arguments": {} })).to_string()
+}

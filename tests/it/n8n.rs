@@ -974,3 +974,89 @@ async fn triggering_and_creating_tell_how_far_they_are() {
         );
     }
 }
+
+// Other n8ns than the usual one
+
+#[tokio::test]
+async fn an_n8n_that_answers_only_what_is_needed_with_numbers_for_ids_is_understood() {
+    let app = App::start().await;
+    let tenant = app.tenant("luna").await;
+    let user = app.user(&tenant, BUSINESS).await;
+    let bare = Router::new()
+        .route("/api/v1/workflows", get(|| async { Json(json!({ "data": [{ "id": 5, "name": "Five", "tags": [{ "id": 1, "name": "x" }] }, { "id": "6" }] })) }))
+        .route(
+            "/api/v1/executions",
+            get(|| async { Json(json!({ "data": [{ "id": 31, "workflowId": 5, "status": "success", "surprise": [1, { "a": null }] }], "nextCursor": null })) }),
+        )
+        .route("/api/v1/executions/31", get(|| async { Json(json!({ "id": 31, "workflowId": 5, "status": "some-future-status" })) }))
+        .route("/api/v1/executions/32", get(|| async { Json(json!({ "id": 32, "workflowId": 5, "status": "canceled", "data": {} })) }));
+    app.connect_n8n(&tenant, &app.vendors.play("bare", bare), "key").await;
+    let listed = user.get("/api/v1/workflows").await;
+    assert_eq!(ids(&listed), ["5", "6"]);
+    let first = &listed.json["workflows"][0];
+    assert_eq!(
+        (&first["name"], &first["active"], &first["tags"], &first["nodes_count"]),
+        (&json!("Five"), &json!(false), &json!(["x"]), &json!(0))
+    );
+    assert_eq!(
+        (&first["last_execution"]["execution_id"], &first["last_execution"]["status"]),
+        (&json!("31"), &json!("completed"))
+    );
+    let running = user.get("/api/v1/workflows/executions/31").await;
+    assert_eq!(
+        (&running.assert_status(200).json["workflow_id"], &running.json["status"]),
+        (&json!("5"), &json!("running"))
+    );
+    let failed = user.get("/api/v1/workflows/executions/32").await;
+    assert_eq!(failed.assert_status(200).json["status"], "failed");
+    assert!(
+        failed.json["error"].as_str().is_some_and(|text| !text.is_empty()),
+        "a failure has a reason or says that it has none"
+    );
+}
+
+#[tokio::test]
+async fn an_n8n_below_a_path_is_reached_with_and_without_a_slash_at_its_end() {
+    let app = App::start().await;
+    let (tenant, user, n8n) = business(&app, "luna").await;
+    let below = app.vendors.play("below", Router::new().nest_service("/tools/n8n", n8n.router()));
+    for url in [format!("{below}/tools/n8n"), format!("{below}/tools/n8n/")] {
+        app.connect_n8n(&tenant, &url, "key-of-luna").await;
+        assert!(ids(&user.get("/api/v1/workflows").await).len() >= 4, "{url}");
+        trigger(&user, "wf_backup_db", json!({})).await.assert_status(200);
+        let made = json!({ "name": "N", "activate": false, "workflow_json": { "nodes": [], "connections": {} } });
+        let made = user.post("/api/v1/workflows", made).await;
+        let link = format!(
+            "{below}/tools/n8n/workflow/{}",
+            made.assert_status(201).json["workflow_id"].as_str().unwrap()
+        );
+        assert_eq!(made.json["url"], link);
+    }
+    assert_eq!(n8n.runs(), 2);
+}
+
+#[tokio::test]
+async fn names_and_webhook_paths_may_hold_any_letters() {
+    let app = App::start().await;
+    let (_, user, n8n) = business(&app, "luna").await;
+    for (name, path, encoded) in [
+        (
+            "Sync A/B (50%) & más?",
+            "sync/größe_1",
+            "Sync%20A%2FB%20%2850%25%29%20%26%20m%C3%A1s%3F",
+        ),
+        ("日本語", "a b/c%20d", "%E6%97%A5%E6%9C%AC%E8%AA%9E"),
+        ("..", "dots", "%2E%2E"),
+        ("#1 \"best\"", "x.y~z", "%231%20%22best%22"),
+    ] {
+        let id = n8n.add_workflow(hooked(name, json!({ "path": path }), json!({})));
+        let by_rest = user.post(&format!("/api/v1/workflows/{encoded}/trigger"), json!({})).await;
+        if name != ".." {
+            // A URL library takes `..` as a way up however it is written.
+            assert_eq!(by_rest.assert_status(200).json["workflow_id"], id.as_str(), "{name}");
+        }
+        let by_mcp = user.call("workflows_trigger", json!({ "workflow_id": name })).await;
+        assert_eq!(by_mcp.content()["workflow_id"], id.as_str(), "{name}");
+        assert!(n8n.executions_of(&id) >= 1);
+    }
+}

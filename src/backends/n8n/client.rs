@@ -43,7 +43,7 @@ impl Backend for N8n {
         let connection = session.connection(Self::NAME).await?;
         Ok(Self {
             credential: connection.credential()?,
-            http: Client::new(connection, session),
+            http: Client::open(connection, session).await?,
         })
     }
 }

@@ -187,7 +187,7 @@ async fn a_tenant_header_must_agree_with_the_token() {
     let app = App::start().await;
     let (luna, user, _) = app.business("luna").await;
     let (sol, ..) = app.business("sol").await;
-    for named in [luna.id.as_str(), "luna", &luna.id.to_uppercase()] {
+    for named in [luna.id.as_str(), &luna.slug, &luna.id.to_uppercase()] {
         let user = user.for_tenant(named);
         user.get("/api/v1/workflows").await.assert_status(200);
         user.call("workflows_list", json!({})).await.content();

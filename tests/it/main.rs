@@ -10,6 +10,7 @@ mod auth;
 mod catalogue;
 mod cli;
 mod conformance;
+mod demo;
 mod faults;
 mod guard;
 mod health;

@@ -58,3 +58,17 @@ async fn another_tenant_reaches_neither_the_workflow_nor_the_execution() {
         .assert_problem(404, "tenant_not_found");
     assert_eq!((n8n.runs(), others_n8n.runs()), (1, 0));
 }
+
+#[tokio::test]
+async fn a_warm_read_needs_no_database_and_a_write_without_one_is_refused() {
+    let app = App::start().await;
+    let (_, user, n8n) = app.business("luna").await;
+    user.get("/api/v1/workflows").await.assert_status(200);
+
+    app.state.store.close().await;
+    user.get("/api/v1/workflows").await.assert_status(200);
+    user.call("workflows_list", json!({})).await.content();
+    let write = user.post("/api/v1/workflows/wf_backup_db/trigger", json!({})).await;
+    write.assert_problem(503, "database_away");
+    assert_eq!(n8n.runs(), 0, "a write without its audit entry does not happen");
+}

@@ -144,7 +144,7 @@ impl Backend for Vendor {
 
     async fn open(session: Session) -> Result<Self> {
         let connection = session.connection("n8n").await?;
-        Ok(Self(Client::new(connection, session)))
+        Ok(Self(Client::open(connection, session).await?))
     }
 }
 

@@ -3,7 +3,13 @@
 //! A read's entry waits in a bounded queue; when the database is slower than the calls, the calls wait for it, so that memory
 //! stays bounded and no entry is lost. Shutdown writes what is left.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,6 +26,8 @@ use crate::{
 
 /// Entries that may wait.
 const QUEUE: usize = 8192;
+/// How long an ended call waits to hand its entry in.
+const HAND_IN: Duration = Duration::from_secs(5);
 /// Entries of one statement: twelve columns each, below SQLite's 32 766 parameters.
 const BATCH: usize = 1024;
 /// How long an entry may wait for company.
@@ -42,12 +50,15 @@ enum Message {
 pub struct Audit {
     sender: mpsc::Sender<Message>,
     metrics: Arc<Metrics>,
+    /// The last attempt to write failed.
+    stuck: Arc<AtomicBool>,
 }
 
 /// The task that writes entries, usage and last-used times.
 pub struct Writer {
     receiver: mpsc::Receiver<Message>,
     metrics: Arc<Metrics>,
+    stuck: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Message {
@@ -59,24 +70,42 @@ impl std::fmt::Debug for Message {
 impl Audit {
     pub fn new(metrics: Arc<Metrics>) -> (Self, Writer) {
         let (sender, receiver) = mpsc::channel(QUEUE);
+        let stuck = Arc::<AtomicBool>::default();
         let writer = Writer {
             receiver,
             metrics: Arc::clone(&metrics),
+            stuck: Arc::clone(&stuck),
         };
-        (Self { sender, metrics }, writer)
+        (Self { sender, metrics, stuck }, writer)
+    }
+
+    /// Whether the database takes no entries.
+    pub fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// Whether it takes none, and no more can wait: then no call may begin that would need one.
+    pub fn is_full(&self) -> bool {
+        self.is_stuck() && self.sender.capacity() == 0
     }
 
     /// Hands a completed entry in.
     pub async fn record(&self, entry: Entry) {
         self.metrics.audit_waiting.increment(1.0);
-        if let Err(lost) = self.sender.send(Message::Entry(Box::new(entry))).await
-            && let Message::Entry(entry) = lost.0
+        // A call that has ended is not held for ever by a database that takes nothing.
+        let handed = self.sender.send_timeout(Message::Entry(Box::new(entry)), HAND_IN).await;
+        if let Err(mpsc::error::SendTimeoutError::Timeout(lost) | mpsc::error::SendTimeoutError::Closed(lost)) = handed
+            && let Message::Entry(entry) = lost
         {
-            // Only after shutdown has flushed: better a line in the log than nothing.
+            self.metrics.audit_waiting.decrement(1.0);
             tracing::error!(
+                tenant_id = entry.tenant,
+                token_id = entry.token,
                 tool = entry.tool,
                 request_id = entry.id,
-                "an audit entry came after the writer had stopped"
+                parameters_hash = entry.arguments_hash,
+                outcome = ?entry.outcome,
+                "an audit entry could not be stored; this line is all there is of it"
             );
         }
     }
@@ -181,12 +210,14 @@ impl Writer {
             };
             match written.await {
                 Ok(()) => {
+                    self.stuck.store(false, Ordering::Relaxed);
                     #[expect(clippy::cast_precision_loss, reason = "at most the queue's length")]
                     self.metrics.audit_waiting.decrement(waiting.len() as f64);
                     waiting.clear();
                     return;
                 }
                 Err(error) => {
+                    self.stuck.store(true, Ordering::Relaxed);
                     tracing::error!(
                         entries = waiting.len(),
                         attempt,

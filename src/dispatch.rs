@@ -152,6 +152,13 @@ fn note_unknown(state: &State, call: &Call, outcome: &Result<Rendered>) {
 
 /// What must hold before a call may be admitted: the caller may, the gateway can, and the input is right.
 fn prepare(state: &State, call: &Call, tool: &Arc<Definition>) -> Result<(Authorised, Value)> {
+    if state.audit.is_full() {
+        return Err(
+            Error::unavailable("The gateway's database takes nothing right now; nothing was done. Try again shortly.")
+                .coded(AUDIT_FULL)
+                .retry_after(1),
+        );
+    }
     let authorised = authorise(&call.caller, tool, &state.limits)?;
     state.freshness.check(tool.route.effect())?;
     if let Err(error) = &call.key {
@@ -205,6 +212,15 @@ async fn write(state: &Arc<State>, admitted: Admitted, arguments: Value, call: C
             };
             let outcome = run(admitted.call.tool(), arguments, session.clone(), &call.request_id).await;
             let reached = session.has_reached();
+            // It may have acted: the same call again could do it twice.
+            let outcome = outcome.map_err(|error| match error.kind() {
+                Kind::Timeout if reached && error.retryable() => Error::new(
+                    Kind::Timeout,
+                    format!("{}; whether it acted is not known, so look before you try again", error.message()),
+                )
+                .once(),
+                _ => error,
+            });
             if outcome.is_err() && !reached {
                 admitted.give_back(state.clock.micros());
             }
@@ -313,6 +329,8 @@ struct Record {
     settled: bool,
 }
 
+/// Refused because no audit entry could be taken: then there is none of the refusal either.
+const AUDIT_FULL: &str = "audit_full";
 /// The status of a call whose client closed the connection before the answer, as nginx logs it.
 const CLIENT_GONE: u16 = 499;
 
@@ -359,7 +377,7 @@ impl Record {
     async fn settle(mut self, outcome: &Result<Rendered>) {
         let done = self.note(outcome);
         // Refusals by a limit are counted, not audited: a caller in a loop must not fill the database.
-        if !matches!(outcome, Err(error) if error.kind() == Kind::RateLimited) {
+        if !matches!(outcome, Err(error) if error.kind() == Kind::RateLimited || error.code() == AUDIT_FULL) {
             let entry = self.entry(done);
             self.state.audit.record(entry).await;
         }

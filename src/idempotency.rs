@@ -30,6 +30,8 @@ pub const META_KEY: &str = "cl.smarterbot/idempotencyKey";
 /// How long an outcome is kept.
 pub const KEPT: Duration = Duration::from_hours(24);
 const KEY_MAX: usize = 255;
+/// The longest outcome that is kept: its size is the backend's to choose.
+const OUTCOME_MAX: usize = 256 * 1024;
 /// A process that has not been seen for so long is dead.
 pub const DEAD_AFTER_MS: i64 = 10_000;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -221,7 +223,18 @@ async fn try_finish(state: &State, begun: &Begun, outcome: &AuditOutcome, answer
         };
         match kept {
             Some(kept) => {
-                let json = zeroize::Zeroizing::new(serde_json::to_vec(&kept).map_err(Error::internal)?);
+                let mut json = zeroize::Zeroizing::new(serde_json::to_vec(&kept).map_err(Error::internal)?);
+                if json.len() > OUTCOME_MAX {
+                    let lost = Kept::Failed {
+                        code: "outcome_not_kept".to_owned(),
+                        kind: Kind::Conflict.code().to_owned(),
+                        message: "The first call with this key was made, and its answer was too large to keep. Look before you call again with a new key"
+                            .to_owned(),
+                        retry_after: None,
+                        once: false,
+                    };
+                    json = zeroize::Zeroizing::new(serde_json::to_vec(&lost).map_err(Error::internal)?);
+                }
                 let sealed = state.secrets.seal(&mut tx, &secrets::outcome_place(tenant, key), &json).await?;
                 rows::finish(&mut tx, tenant, key, sealed, state.clock.millis()).await?;
             }

@@ -60,6 +60,7 @@ pub struct Reply {
     pub headers: HeaderMap,
     pub body: Bytes,
     backend: &'static str,
+    effect: Sends,
 }
 
 /// Why an attempt failed, and whether the request had left.
@@ -245,6 +246,7 @@ impl Request<'_> {
                 headers,
                 body: body.freeze(),
                 backend: connection.backend,
+                effect: self.effect,
             })
         };
         match tokio::time::timeout_at(until, exchange).await {
@@ -375,9 +377,15 @@ impl Reply {
             400 | 413 | 422 => Error::invalid(with(format!("'{backend}' does not take that"))),
             409 => Error::conflict(with(format!("'{backend}' reports a conflict"))),
             429 => Error::new(Kind::BackendDown, format!("'{backend}' is asked too often; wait {retry_after} s")).retry_after(retry_after),
-            500..=599 => down(backend)
-                .retry_after(retry_after)
-                .because(format!("HTTP {}", self.status.as_u16())),
+            status @ 500..=599 => {
+                let error = down(backend).retry_after(retry_after).because(format!("HTTP {status}"));
+                // 503 refuses; behind the others the request may have been taken.
+                if self.effect == Sends::Write && status != 503 {
+                    error.once()
+                } else {
+                    error
+                }
+            }
             other => Error::new(Kind::BackendRefused, with(format!("'{backend}' answered HTTP {other}"))),
         }
     }

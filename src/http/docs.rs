@@ -92,5 +92,10 @@ fn swagger_file(path: &str) -> Option<(HeaderValue, Bytes)> {
     let config = Arc::new(utoipa_swagger_ui::Config::from(OPENAPI).validator_url("none"));
     let file = utoipa_swagger_ui::serve(path, config).ok()??;
     let kind = HeaderValue::from_str(&file.content_type).ok()?;
-    Some((kind, Bytes::from(file.bytes.into_owned())))
+    // Borrowed from the binary: a copy for each request would be memory to order.
+    let bytes = match file.bytes {
+        std::borrow::Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        std::borrow::Cow::Owned(bytes) => Bytes::from(bytes),
+    };
+    Some((kind, bytes))
 }

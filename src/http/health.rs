@@ -13,7 +13,7 @@ use super::json;
 use crate::state::State;
 
 pub async fn health(Shared(state): Shared<Arc<State>>) -> Response {
-    let report = state.health.report(state.freshness.database_is_away());
+    let report = state.health.report(database_is_away(&state));
     let status = if report.status == "unhealthy" {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
@@ -29,7 +29,7 @@ pub async fn live() -> Response {
 
 /// The process takes calls: its database answers, and it was not asked to stop.
 pub async fn ready(Shared(state): Shared<Arc<State>>) -> Response {
-    let (status, word) = match (state.health.is_draining(), state.freshness.database_is_away()) {
+    let (status, word) = match (state.health.is_draining(), database_is_away(&state)) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         (false, true) => (StatusCode::SERVICE_UNAVAILABLE, "database away"),
         (false, false) => (StatusCode::OK, "ready"),
@@ -42,7 +42,7 @@ pub async fn services(Shared(state): Shared<Arc<State>>) -> Response {
 }
 
 pub async fn database(Shared(state): Shared<Arc<State>>) -> Response {
-    if state.freshness.database_is_away() {
+    if database_is_away(&state) {
         json(StatusCode::SERVICE_UNAVAILABLE, r#"{"database":"disconnected"}"#)
     } else {
         json(StatusCode::OK, r#"{"database":"connected"}"#)
@@ -55,4 +55,9 @@ pub async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
         state.metrics.render(),
     )
         .into_response()
+}
+
+/// It cannot be read, or takes no audit entries.
+fn database_is_away(state: &State) -> bool {
+    state.freshness.database_is_away() || state.audit.is_stuck()
 }

@@ -1,11 +1,11 @@
-//! The one port: accepts connections within a cap, serves HTTP/1.1 and HTTP/2, and stops without cutting a call off.
+//! The one port: accepts connections within a cap, serves HTTP/1.1, and stops without cutting a call off.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use hyper::service::service_fn;
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -20,24 +20,21 @@ use crate::state::State;
 const CONNECTIONS: usize = 10_000;
 /// How long the head of a request may take, and an idle connection may wait for the next: longer than a proxy's idle time.
 const HEAD: Duration = Duration::from_secs(75);
-/// The longest head of an HTTP/2 request: a bearer of 16 KB and more beside it.
-const HEADERS: u32 = 64 * 1024;
 /// Pause after an error of the listening socket itself (out of file descriptors).
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop`, then stops accepting and waits for the calls in flight.
 pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
     let edge = Edge::new(&state);
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).pipeline_flush(true);
-    http.http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(HEAD)
-        .max_concurrent_streams(250)
-        .max_header_list_size(HEADERS);
+    // HTTP/1.1 alone: HTTP/2 without TLS is asked for by nobody, and hyper-util waits for its first bytes without a limit of time.
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).pipeline_flush(true);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
+        if places.available_permits() == 0 {
+            tracing::warn!(open = CONNECTIONS, "every place for a connection is taken; more wait");
+        }
         let place = tokio::select! {
             () = stop.cancelled() => break,
             place = Arc::clone(&places).acquire_owned() => place,
@@ -59,7 +56,7 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationT
             let edge = edge.clone();
             async move { Ok::<_, Infallible>(edge.answer(request, Peer(peer)).await) }
         });
-        let connection = graceful.watch(http.serve_connection(io(stream), service).into_owned());
+        let connection = graceful.watch(http.serve_connection(io(stream), service));
         let open = Open::new(&state);
         tokio::spawn(async move {
             // A client that goes away in the middle is no error of ours.
@@ -77,6 +74,11 @@ fn io(stream: TcpStream) -> TokioIo<TcpStream> {
     // Answers are small and whole: waiting to fill a packet only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    // A client that takes nothing of its answer does not hold it for ever.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(HEAD)) {
+        tracing::debug!(%error, "TCP_USER_TIMEOUT could not be set");
     }
     TokioIo::new(stream)
 }

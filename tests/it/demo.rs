@@ -34,7 +34,11 @@ async fn every_line_that_the_demo_prints_for_curl_answers_within_ten_seconds_of_
     let curls: Vec<_> = printed.iter().filter(|line| line.starts_with("  curl ")).collect();
     assert_eq!(curls.len(), 4, "{printed:#?}");
     for line in curls {
-        let output = Command::new("bash").args(["-c", &format!("{line} --silent --show-error --fail")]).output().await.unwrap();
+        let output = Command::new("bash")
+            .args(["-c", &format!("{line} --silent --show-error --fail")])
+            .output()
+            .await
+            .unwrap();
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{line}\n{out}\n{err}");
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{line}\n{out}"));

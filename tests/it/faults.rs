@@ -9,9 +9,10 @@ use std::{
 };
 
 use axum::{Router, response::IntoResponse as _};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::future::join_all;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use smartermcp::backends::n8n::sandbox::{Fault, Sandbox};
 
 use crate::{
@@ -34,8 +35,6 @@ fn assert_failure(reply: &Reply, status: u16, code: &str, words: &str) {
 async fn crowd(app: &App, name: &str) -> (Tenant, User, Sandbox) {
     let (tenant, _, n8n) = app.business(name).await;
     let user = app.tireless(&tenant, BUSINESS).await;
-    // A replica sees its own change once more, and forgets the connection with all that was learned of it.
-    tokio::time::sleep(Duration::from_millis(900)).await;
     (tenant, user, n8n)
 }
 
@@ -310,7 +309,6 @@ async fn after_five_failures_a_connection_rests_and_then_a_healthy_backend_is_us
         }),
     );
     app.connect_n8n(&tenant, &url, "key").await;
-    tokio::time::sleep(Duration::from_millis(900)).await;
     let path = "/api/v1/workflows/executions/1";
     while asked.load(Ordering::Relaxed) < 5 {
         user.get(path).await.assert_problem(503, "backend_down");
@@ -384,5 +382,137 @@ async fn a_panic_costs_that_call_alone() {
             (&entry["outcome"], &entry["status"], &entry["error"]),
             (&json!("failed"), &json!(500), &json!("internal"))
         );
+    }
+}
+
+/// 64 KiB of the letter x, packed by gzip into a hundred bytes.
+const PACKED: &str =
+    "H4sIAAAAAAACA+3BAQEAAACAkNvN7wgKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAappYtCwAAAEA";
+
+/// The letter x, over and over, packed by gzip a thousand times smaller: RFC 1951, one block of fixed codes, a literal and then
+/// nothing but repetitions of 258 from one letter back. Its checksum is missing: whoever comes so far has read it all.
+fn swelling(size: usize) -> Vec<u8> {
+    let repetition = "1100010100000";
+    let bits = format!("110{:08b}{}0000000", 0x30 + b'x', repetition.repeat(size / 258));
+    let packed = bits
+        .as_bytes()
+        .chunks(8)
+        .map(|byte| byte.iter().rev().fold(0, |byte, bit| byte << 1 | (bit - b'0')));
+    [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255].into_iter().chain(packed).collect()
+}
+
+#[tokio::test]
+async fn an_answer_that_swells_when_it_is_unpacked_is_refused_and_a_plain_packed_one_is_read() {
+    let app = App::with_catalogue(|_| {}, tools::catalogue()).await;
+    let (tenant, user, _) = crowd(&app, "luna").await;
+    let honest = STANDARD.decode(PACKED).unwrap();
+    for (size, body, status) in [("small", honest, 200), ("swelling", swelling(12 * 1024 * 1024), 502)] {
+        let url = app.vendors.play(
+            &format!("packed-{size}"),
+            Router::new().fallback(move || async move { ([("content-encoding", "gzip"), ("content-type", "application/json")], body) }),
+        );
+        app.connect_n8n(&tenant, &url, "key").await;
+        let answered = user.get("/api/v1/test/hasty").await;
+        assert_eq!(answered.status, status, "{}", answered.text);
+        if status == 502 {
+            assert_failure(&answered, 502, "backend_refused", "larger than 10 MiB");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_only_trickles_is_given_up_at_the_time_limit() {
+    let app = App::with_catalogue(|_| {}, tools::catalogue()).await;
+    let (tenant, user, _) = crowd(&app, "luna").await;
+    let url = app.vendors.play(
+        "trickle",
+        Router::new().fallback(|| async {
+            let drops = futures::stream::unfold((), |()| async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Some((Ok::<_, std::io::Error>(" "), ()))
+            });
+            axum::body::Body::from_stream(drops)
+        }),
+    );
+    app.connect_n8n(&tenant, &url, "key").await;
+    let begun = Instant::now();
+    user.get("/api/v1/test/hasty").await.assert_problem(504, "timeout");
+    assert_failure(
+        &user.post("/api/v1/test/hasty", json!({})).await,
+        504,
+        "timeout",
+        "look before you try again",
+    );
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+/// Plays a server by hand: what it does with each request, by the request's text, until it is dropped.
+async fn by_hand(answer: fn(&str) -> Option<&'static str>) -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let noting = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let noting = Arc::clone(&noting);
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 64 * 1024];
+                while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+                    let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                    let line = request.lines().next().unwrap_or_default().to_owned();
+                    noting.lock().unwrap().push(line);
+                    match answer(&request) {
+                        Some(text) => stream.write_all(text.as_bytes()).await.unwrap(),
+                        None => return,
+                    }
+                }
+            });
+        }
+    });
+    (url, seen)
+}
+
+#[tokio::test]
+async fn a_write_over_a_connection_that_dies_is_not_repeated_and_a_read_is() {
+    let app = App::with_catalogue(|_| {}, tools::catalogue()).await;
+    let (tenant, user, _) = crowd(&app, "luna").await;
+    // Well until a write comes: the connection is open and used when it does.
+    let (url, seen) = by_hand(|request| {
+        request
+            .starts_with("GET")
+            .then_some("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+    })
+    .await;
+    app.connect_n8n(&tenant, &url, "key").await;
+    user.get("/api/v1/test/hasty").await.assert_status(200);
+    let lost = user.post("/api/v1/test/hasty", json!({})).await;
+    assert_failure(&lost, 503, "backend_down", "look before you try again");
+    let writes = seen.lock().unwrap().iter().filter(|line| line.starts_with("POST")).count();
+    assert_eq!(writes, 1, "{:?}", seen.lock().unwrap());
+
+    let (url, seen) = by_hand(|_| None).await;
+    app.connect_n8n(&tenant, &url, "key").await;
+    let read = user.get("/api/v1/workflows/executions/1").await;
+    read.assert_problem(503, "backend_down");
+    assert_eq!(seen.lock().unwrap().len(), 3, "a read is tried three times");
+}
+
+#[tokio::test]
+async fn what_is_no_http_at_all_is_a_clear_failure() {
+    let app = App::start().await;
+    let (tenant, user, _) = crowd(&app, "luna").await;
+    let nonsense: [fn(&str) -> Option<&'static str>; 4] = [
+        |_| Some("SSH-2.0-OpenSSH_9.9\r\n"),
+        |_| Some("HTTP/1.1 200 OK\r\ncontent-length: five\r\n\r\n{}"),
+        |_| Some("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"),
+        |_| Some("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n{}"),
+    ];
+    for answer in nonsense {
+        let (url, _) = by_hand(answer).await;
+        app.connect_n8n(&tenant, &url, "key").await;
+        let refused = user.get("/api/v1/workflows/executions/1").await;
+        refused.assert_problem(503, "backend_down");
+        assert!(user.call("workflows_list", json!({})).await.tool_error().contains("n8n"));
     }
 }

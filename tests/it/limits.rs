@@ -1,6 +1,12 @@
 //! Limits: how many calls, how fast, and what the plan allows in a month.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -303,20 +309,22 @@ async fn protocol_methods_share_a_cell_of_sixty_at_once() {
 #[tokio::test]
 async fn the_operator_is_not_limited() {
     let app = App::start().await;
-    app.tenant("luna").await;
-    let replies = join_all((0..200).map(|index| {
-        let operator = app.operator().for_tenant("luna");
-        async move {
-            match index % 2 {
-                0 => operator.get("/api/v1/usage").await,
-                _ => operator.mcp("tools/list", json!({})).await,
+    let tenant = app.tenant("luna").await;
+    for _ in 0..5 {
+        let replies = join_all((0..40).map(|index| {
+            let operator = app.operator().for_tenant(&tenant.id);
+            async move {
+                match index % 2 {
+                    0 => operator.get("/api/v1/usage").await,
+                    _ => operator.mcp("tools/list", json!({})).await,
+                }
             }
+        }))
+        .await;
+        for reply in &replies {
+            reply.assert_status(200);
+            assert_eq!(reply.header("ratelimit"), "");
         }
-    }))
-    .await;
-    for reply in &replies {
-        reply.assert_status(200);
-        assert_eq!(reply.header("ratelimit"), "");
     }
 }
 
@@ -590,32 +598,95 @@ async fn a_change_of_the_tenant_fills_no_cell() {
     assert_limited(&list(&user).await, "general");
 }
 
+/// A vendor that answers only when it is let, and how many lists it was asked for.
+fn held_back(app: &App) -> (String, Arc<AtomicUsize>, tokio::sync::watch::Sender<bool>) {
+    let (let_go, held) = tokio::sync::watch::channel(false);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let router = axum::Router::new().fallback(move |request: axum::extract::Request| {
+        if request.uri().path() == "/api/v1/workflows" {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        let mut held = held.clone();
+        async move {
+            let _ = held.wait_for(|open| *open).await;
+            axum::Json(json!({ "data": [], "nextCursor": null }))
+        }
+    });
+    (app.vendors.play("held-back", router), asked, let_go)
+}
+
 #[tokio::test]
 async fn twenty_calls_of_a_connection_are_in_flight_and_one_more_waits_a_second() {
     let app = App::start().await;
-    let (tenant, _, n8n) = app.business("luna").await;
+    let tenant = app.tenant("luna").await;
+    let (url, asked, let_go) = held_back(&app);
+    app.connect_n8n(&tenant, &url, "k").await;
     let (_, other, _) = app.business("sol").await;
     let user = app.user_with(&tenant, BUSINESS, wide()).await;
-    n8n.set_fault(smartermcp::backends::n8n::sandbox::Fault::Slow(Duration::from_millis(1800)));
-    let began = Instant::now();
-    let calls = join_all((0..24).map(|_| async {
-        let reply = list(&user).await;
-        (began.elapsed(), reply)
+    let_go.send(true).unwrap();
+    list(&user).await.assert_status(200);
+    let_go.send(false).unwrap();
+    asked.store(0, Ordering::SeqCst);
+    let held = join_all((0..20).map(|_| {
+        let user = user.clone();
+        tokio::spawn(async move { list(&user).await })
     }));
-    let others = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        list(&other).await
-    };
-    let (replies, others) = tokio::join!(calls, others);
-    others.assert_status(200);
-    let (passed, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|(_, reply)| reply.status == 200);
-    assert_eq!((passed.len(), refused.len()), (20, 4));
-    for (after, reply) in refused {
+    for _ in 0..500 {
+        if asked.load(Ordering::SeqCst) == 20 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 20, "each of the twenty has its place");
+
+    let began = Instant::now();
+    let refused = join_all((0..4).map(|_| list(&user))).await;
+    let waited = began.elapsed();
+    for reply in &refused {
         reply.assert_problem(503, "too_many_in_flight");
         assert_eq!(reply.header("retry-after"), "1");
-        assert!(
-            *after >= Duration::from_secs(1) && *after < Duration::from_millis(1800),
-            "{after:?}"
-        );
+    }
+    assert!(
+        waited >= Duration::from_millis(990) && waited < Duration::from_millis(2900),
+        "{waited:?}"
+    );
+    list(&other).await.assert_status(200);
+
+    // One more that waits gets the place that becomes free.
+    let waiting = {
+        let user = user.clone();
+        tokio::spawn(async move { list(&user).await })
+    };
+    let_go.send(true).unwrap();
+    for reply in held.await {
+        reply.unwrap().assert_status(200);
+    }
+    waiting.await.unwrap().assert_status(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn calls_that_find_a_connection_cold_share_its_places() {
+    let app = App::start().await;
+    let tenant = app.tenant("luna").await;
+    let (url, asked, let_go) = held_back(&app);
+    app.connect_n8n(&tenant, &url, "k").await;
+    let user = app.user_with(&tenant, BUSINESS, wide()).await;
+    user.get("/api/v1/whoami").await.assert_status(200);
+    let mut calls: futures::stream::FuturesUnordered<_> = (0..24)
+        .map(|_| {
+            let user = user.clone();
+            tokio::spawn(async move { list(&user).await })
+        })
+        .collect();
+    for _ in 0..4 {
+        let first = tokio::time::timeout(Duration::from_secs(10), futures::StreamExt::next(&mut calls)).await;
+        let reply = first.expect("four are refused while the others are held back").unwrap().unwrap();
+        reply.assert_problem(503, "too_many_in_flight");
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 20);
+    let_go.send(true).unwrap();
+    while let Some(reply) = futures::StreamExt::next(&mut calls).await {
+        reply.unwrap().assert_status(200);
     }
 }

@@ -160,6 +160,7 @@ pub(super) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D
         Number(i64),
     }
     Ok(match Id::deserialize(deserializer)? {
+        Id::Text(text) if text.len() > 128 => return Err(serde::de::Error::custom("an id longer than 128 bytes")),
         Id::Text(text) => text,
         Id::Number(number) => number.to_string(),
     })

@@ -110,6 +110,20 @@ impl Audit {
         }
     }
 
+    /// Hands an entry in if there is room; else gives it back.
+    pub fn try_record(&self, entry: Entry) -> Option<Entry> {
+        match self.sender.try_send(Message::Entry(Box::new(entry))) {
+            Ok(()) => {
+                self.metrics.audit_waiting.increment(1.0);
+                None
+            }
+            Err(mpsc::error::TrySendError::Full(lost) | mpsc::error::TrySendError::Closed(lost)) => match lost {
+                Message::Entry(entry) => Some(*entry),
+                Message::Flush(_) => None,
+            },
+        }
+    }
+
     /// Hands in the entry of a call whose client has gone, from a place that cannot wait.
     pub fn record_abandoned(self: &Arc<Self>, entry: Entry) {
         let audit = Arc::clone(self);
@@ -154,17 +168,17 @@ impl Writer {
             let mut messages = Vec::new();
             tokio::select! {
                 biased;
-                count = self.receiver.recv_many(&mut messages, BATCH) => {
-                    if count == 0 {
-                        break;
-                    }
-                }
                 _ = tally.tick() => {
                     tallies = tallies.wrapping_add(1);
                     write_tally(&store, &clock, &limits, tallies.is_multiple_of(USES_EVERY).then_some(&*known)).await;
                     continue;
                 }
                 () = stop.cancelled() => break,
+                count = self.receiver.recv_many(&mut messages, BATCH) => {
+                    if count == 0 {
+                        break;
+                    }
+                }
             }
             sort(messages, &mut waiting, &mut told);
             if told.is_empty() && waiting.len() < BATCH {

@@ -18,7 +18,10 @@ use crate::{
     state::State,
     store::audit::{Entry, Outcome},
     telemetry::{NONE, Trace},
-    tool::{Category, Definition, Rendered, input::InputSchema},
+    tool::{
+        Category, Definition, Rendered,
+        input::{CONTAINERS_MAX, InputSchema, containers},
+    },
 };
 
 /// A call as a door hands it in.
@@ -285,7 +288,7 @@ impl Input {
                     match arguments.get(&name) {
                         Some(given) if *given != value => {
                             return Err(Error::invalid(format!(
-                                "{name}: is {value} in the path or query and {given} in the body"
+                                "{name}: the path or query and the body say different things; say it once"
                             )));
                         }
                         _ => {
@@ -303,6 +306,11 @@ impl Input {
 fn object(raw: &[u8]) -> Result<Map<String, Value>> {
     if raw.iter().all(u8::is_ascii_whitespace) {
         return Ok(Map::new());
+    }
+    if containers(raw) > CONTAINERS_MAX {
+        return Err(Error::invalid(format!(
+            "arguments: hold more than {CONTAINERS_MAX} objects and lists; send less at once"
+        )));
     }
     match serde_json::from_slice(raw) {
         Ok(Value::Object(object)) => Ok(object),
@@ -379,7 +387,11 @@ impl Record {
         // Refusals by a limit are counted, not audited: a caller in a loop must not fill the database.
         if !matches!(outcome, Err(error) if error.kind() == Kind::RateLimited || error.code() == AUDIT_FULL) {
             let entry = self.entry(done);
-            self.state.audit.record(entry).await;
+            let audit = Arc::clone(&self.state.audit);
+            if let Some(entry) = audit.try_record(entry) {
+                // Not in this future: a client that goes away would take the entry with it.
+                let _ = tokio::spawn(async move { audit.record(entry).await }).await;
+            }
         }
     }
 

@@ -141,11 +141,6 @@ impl Kind {
             | Kind::Internal => false,
         }
     }
-
-    /// Whether the operator should read about it in the log, beyond the line of the call.
-    pub const fn is_ours(self) -> bool {
-        matches!(self, Kind::Internal | Kind::Unavailable)
-    }
 }
 
 /// A failure: its kind, what the caller is told, and what only the log is told.
@@ -285,15 +280,16 @@ impl Error {
         self.0.scope
     }
 
-    /// Writes the error to the log, once: where it is rendered.
+    /// Writes the error to the log, once: where it is rendered. The line of the call says the rest.
     pub fn log(&self, request_id: &str) {
-        if !self.kind().is_ours() {
-            return;
-        }
         let source = self.cause();
         match self.kind() {
             Kind::Internal => tracing::error!(request_id, code = self.code(), source, "{}", self.message()),
-            _ => tracing::warn!(request_id, code = self.code(), source, "{}", self.message()),
+            Kind::Unavailable if !source.is_empty() => tracing::warn!(request_id, code = self.code(), source, "{}", self.message()),
+            Kind::BackendDown | Kind::BackendRefused | Kind::Timeout if !source.is_empty() => {
+                tracing::info!(request_id, code = self.code(), source, "a backend failed");
+            }
+            _ => {}
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{Connection, Refused, Session};
 use crate::{
     error::{Error, Kind, Result, chain},
     limits,
+    tool::input::{CONTAINERS_MAX, containers},
 };
 
 /// The longest answer that is read.
@@ -22,6 +23,8 @@ const ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause that a backend may ask for and still be waited for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The longest body of a refusal that is read for the backend's own words.
+const WORDS_MAX: usize = 64 * 1024;
 /// How much of a backend's own message is passed on.
 const QUOTED: usize = 300;
 
@@ -186,7 +189,9 @@ impl Request<'_> {
                     Ok(reply)
                 }
                 Err(failure) => {
-                    if failure.refused {
+                    // Who was given longer than usual may be slow and well.
+                    let slow = self.attempt > ATTEMPT && failure.error.kind() == Kind::Timeout;
+                    if failure.refused || slow {
                         drop(pass)
                     } else {
                         pass.failed()
@@ -225,7 +230,10 @@ impl Request<'_> {
             if let Some(body) = &self.body {
                 request = request.body(body.clone());
             }
-            let mut response = request.send().await.map_err(|error| self.failure(&error, had_reached))?;
+            let mut response = request
+                .send()
+                .await
+                .map_err(|error| self.failure(&error.without_url(), had_reached))?;
             let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
             let known = response
                 .content_length()
@@ -235,11 +243,14 @@ impl Request<'_> {
                 return Err(self.too_large());
             }
             let mut body = BytesMut::with_capacity(known);
-            while let Some(chunk) = response.chunk().await.map_err(|error| self.cut_off(&error))? {
+            while let Some(chunk) = response.chunk().await.map_err(|error| self.cut_off(&error.without_url()))? {
                 if body.len() + chunk.len() > ANSWER_MAX {
                     return Err(self.too_large());
                 }
                 body.extend_from_slice(&chunk);
+            }
+            if containers(&body) > 2 * CONTAINERS_MAX {
+                return Err(self.too_large());
             }
             Ok(Reply {
                 status,
@@ -280,7 +291,9 @@ impl Request<'_> {
     fn failure(&self, error: &reqwest::Error, had_reached: bool) -> Failure {
         let connection = &self.client.connection;
         if let Some(refused) = cause::<Refused>(error) {
-            self.client.session.unreach();
+            if self.effect == Sends::Write && !had_reached {
+                self.client.session.unreach();
+            }
             return Failure {
                 error: address_refused(refused),
                 sent: false,
@@ -288,7 +301,7 @@ impl Request<'_> {
             };
         }
         let sent = !error.is_connect();
-        if !sent && !had_reached {
+        if !sent && !had_reached && self.effect == Sends::Write {
             self.client.session.unreach();
         }
         let error = match error.is_connect() {
@@ -351,8 +364,10 @@ impl Reply {
     /// What a status that is no success means for the caller.
     pub fn refusal(&self, say: impl Fn(&serde_json::Value) -> Option<String>) -> Error {
         let backend = self.backend;
-        let words = serde_json::from_slice(&self.body)
-            .ok()
+        // A refusal in words is short; what is long is not read.
+        let words = (self.body.len() <= WORDS_MAX)
+            .then(|| serde_json::from_slice(&self.body).ok())
+            .flatten()
             .and_then(|body| say(&body))
             .map(|words| shortened(&words));
         let with = |sentence: String| match &words {

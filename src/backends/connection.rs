@@ -9,13 +9,13 @@ use url::Url;
 
 use super::{Credential, Guard, Kind, breaker::Breaker};
 use crate::{
-    auth::KnownTenant,
     config::Network,
     error::{Error, Result},
     id::TenantId,
     limits::IN_FLIGHT_PER_CONNECTION,
     secrets::{self, Secrets},
     store::{self, Reach, Store},
+    tenant::Tenant,
     warm::Warm,
 };
 
@@ -116,28 +116,25 @@ impl Connections {
         })
     }
 
-    pub fn guard(&self, tenant: &KnownTenant) -> Guard {
-        Guard::new(&self.network.allow, &tenant.tenant.backend_allow, self.network.dns.clone())
+    pub fn guard(&self, tenant: &Tenant) -> Guard {
+        Guard::new(&self.network.allow, &tenant.backend_allow, self.network.dns.clone())
     }
 
     /// The tenant's connection to a backend, if it has one.
-    pub async fn find(
-        &self,
-        store: &Store,
-        secrets: &Secrets,
-        tenant: &KnownTenant,
-        backend: &'static str,
-    ) -> Result<Option<Arc<Connection>>> {
-        let id = tenant.tenant.id;
+    pub async fn find(&self, store: &Store, secrets: &Secrets, id: TenantId, backend: &'static str) -> Result<Option<Arc<Connection>>> {
         self.warm
             .get_or_load((id, backend), async {
                 let mut tx = store.read(Reach::Tenant(id)).await?;
                 let Some(row) = store::connections::find(&mut tx, id, backend).await? else {
                     return Ok(None);
                 };
+                // As it is now: the caller's own copy may be from before a change, and this one is kept.
+                let Some(tenant) = store::tenants::find(&mut tx, id).await? else {
+                    return Ok(None);
+                };
                 drop(tx);
                 let credential = secrets.open_sealed(&secrets::connection_place(id, backend, &row.id), &row.credential)?;
-                let guard = self.guard(tenant);
+                let guard = self.guard(&tenant);
                 Ok(Some(Arc::new(Connection {
                     tenant_id: id,
                     backend,

@@ -78,7 +78,7 @@ impl Session {
         let found = self
             .state
             .connections
-            .find(&self.state.store, &self.state.secrets, tenant, backend)
+            .find(&self.state.store, &self.state.secrets, tenant.tenant.id, backend)
             .await?;
         found.ok_or_else(|| {
             Error::new(

@@ -1,13 +1,21 @@
 //! Bodies: read whole, within a size and a time.
 
-use std::time::Duration;
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    auth::{Caller, authenticate},
+    error::{Error, Kind, Result},
+    freshness::POLL,
+    state::State,
+};
 
 /// The largest body that is read.
 pub const MAX: usize = 4 * 1024 * 1024;
@@ -18,13 +26,36 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 const DISCARDED: usize = 16 * 1024 * 1024;
 const DISCARDING: Duration = Duration::from_secs(5);
 
+/// Bodies up to this length need no place among those that are being read.
+const SMALL: u64 = 64 * 1024;
+
+/// Reads a caller's body. A large one takes a place among the few that its tenant may send at once; and after a slow one the
+/// caller is asked for anew, because he may have been revoked meanwhile.
+///
+/// # Errors
+/// As [`read`], and as [`authenticate`] for a caller who no longer is one.
+pub async fn read_from(state: &State, caller: Caller, client: IpAddr, headers: &HeaderMap, body: Body) -> Result<(Caller, Bytes)> {
+    let small = announced(headers).is_some_and(|length| length <= SMALL);
+    let _place = match caller.tenant().filter(|_| !small) {
+        Some(tenant) => Some(tenant.limits.place_for_body().await?),
+        None => None,
+    };
+    let begun = Instant::now();
+    let bytes = read(headers, body).await?;
+    if begun.elapsed() < POLL {
+        return Ok((caller, bytes));
+    }
+    Ok((authenticate(state, headers, client).await?, bytes))
+}
+
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// # Errors
 /// [`Kind::TooLarge`], or [`Kind::Malformed`] for a body that was cut off or did not come in time.
-pub async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes> {
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX as u64) {
+async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes> {
+    if announced(headers).is_some_and(|length| length > MAX as u64) {
         discard(body).await;
         return Err(too_large());
     }

@@ -63,13 +63,12 @@ async fn call(state: Arc<State>, tool: String, request: Request, with_path: bool
     let (mut parts, sent) = request.into_parts();
     let RequestId(request_id) = own_id(&parts);
     let answer = async {
-        let caller = caller(&state, &parts).await?;
+        let client = address::client(&state, &parts.extensions, &parts.headers);
+        let caller = authenticate(&state, &parts.headers, client).await?;
         // A GET's body means nothing (RFC 9110 §9.3.1).
-        let takes_body = !matches!(parts.method, Method::GET | Method::HEAD);
-        let body = if takes_body {
-            body::read(&parts.headers, sent).await?
-        } else {
-            Bytes::new()
+        let (caller, body) = match parts.method {
+            Method::GET | Method::HEAD => (caller, Bytes::new()),
+            _ => body::read_from(&state, caller, client, &parts.headers, sent).await?,
         };
         let input = if with_path {
             Input::Parts {

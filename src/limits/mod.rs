@@ -38,6 +38,8 @@ use crate::{
 pub const IN_FLIGHT_PER_TENANT: usize = 50;
 /// Calls over one connection that may be in flight.
 pub const IN_FLIGHT_PER_CONNECTION: usize = 20;
+/// Large bodies of one tenant that may be read at once.
+const BODIES_PER_TENANT: usize = 16;
 /// How long one more waits for a place.
 const PLACE_WAIT: Duration = Duration::from_secs(1);
 
@@ -59,6 +61,14 @@ pub struct Limits {
 pub struct TenantState {
     cell: AtomicI64,
     in_flight: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
+}
+
+impl TenantState {
+    /// A place among the large bodies that a tenant may send at once.
+    pub async fn place_for_body(&self) -> Result<OwnedSemaphorePermit> {
+        place(&self.bodies, "of this tenant").await
+    }
 }
 
 /// The proof that a call is authorised and within its limits. It holds the call's place among those in flight.
@@ -154,6 +164,7 @@ impl Limits {
             Arc::new(TenantState {
                 cell: AtomicI64::new(0),
                 in_flight: Arc::new(Semaphore::new(IN_FLIGHT_PER_TENANT)),
+                bodies: Arc::new(Semaphore::new(BODIES_PER_TENANT)),
             })
         }))
     }

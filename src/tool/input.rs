@@ -15,6 +15,14 @@ pub struct InputSchema {
     validator: Validator,
 }
 
+/// The most objects and lists that are read at once: each costs hundreds of bytes in memory, and eight on the wire.
+pub const CONTAINERS_MAX: usize = 50_000;
+
+/// Objects and lists in a text of JSON, those in strings included.
+pub fn containers(raw: &[u8]) -> usize {
+    raw.iter().filter(|byte| matches!(byte, b'{' | b'[')).count()
+}
+
 /// How many wrong fields are named at once.
 const NAMED_AT_ONCE: usize = 5;
 

@@ -95,7 +95,7 @@ impl Tool for SetConnection {
             return Err(Error::invalid(format!("credential: must be at most {CREDENTIAL_MAX} bytes")));
         }
         kind.read_credential(&credential)?;
-        let url = state.connections.guard(&tenant).check_url(&self.url).await?;
+        let url = state.connections.guard(&tenant.tenant).check_url(&self.url).await?;
         let settings = Value::Object(self.settings.unwrap_or_default()).to_string();
         if settings.len() > CREDENTIAL_MAX {
             return Err(Error::invalid(format!("settings: must be at most {CREDENTIAL_MAX} bytes")));

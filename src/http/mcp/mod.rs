@@ -24,7 +24,7 @@ use self::envelope::{Envelope, Era, Fault};
 pub use self::server::{Listed, listed};
 use super::{RequestId, accepts, address, body, json, problem};
 use crate::{
-    auth::authenticate,
+    auth::{Caller, authenticate},
     error::{Error, Kind, Result},
     state::State,
 };
@@ -58,8 +58,6 @@ async fn receive(state: &Arc<State>, request: Request, request_id: &Arc<str>) ->
     let (mut parts, sent) = request.into_parts();
     let client = address::client(state, &parts.extensions, &parts.headers);
     let caller = authenticate(state, &parts.headers, client).await?;
-    // Nothing further in may see, pass on or log the token.
-    parts.headers.remove(header::AUTHORIZATION);
     if !is_json(&parts.headers) {
         return Ok(fault(
             &Fault::new(
@@ -82,16 +80,18 @@ async fn receive(state: &Arc<State>, request: Request, request_id: &Arc<str>) ->
             None,
         ));
     }
-    let bytes = body::read(&parts.headers, sent).await?;
+    let (caller, bytes) = body::read_from(state, caller, client, &parts.headers, sent).await?;
+    // Nothing further in may see, pass on or log the token.
+    parts.headers.remove(header::AUTHORIZATION);
     let envelope = match Envelope::parse(&bytes) {
         Ok(Some(envelope)) => envelope,
         // A notification: taken, and, without sessions, of no effect.
         Ok(None) => return Ok(accepted()),
-        Err(refused) => return Ok(fault(&refused, None)),
+        Err(refused) => return Ok(charged(state, &caller, || fault(&refused, None))),
     };
     let era = match envelope.era(&parts.headers) {
         Ok(era) => era,
-        Err(refused) => return Ok(fault(&refused, Some(envelope.id))),
+        Err(refused) => return Ok(charged(state, &caller, || fault(&refused, Some(envelope.id)))),
     };
     if envelope.method == "tools/call" {
         let wire = call::Wire {
@@ -119,6 +119,20 @@ async fn receive(state: &Arc<State>, request: Request, request_id: &Arc<str>) ->
     };
     standing.write(response.headers_mut());
     Ok(response)
+}
+
+/// What is no call counts as a protocol method, wrong or not.
+fn charged(state: &State, caller: &Caller, answer: impl FnOnce() -> Response) -> Response {
+    let (admitted, standing) = state.limits.admit_protocol(caller, state.clock.micros());
+    let mut response = match admitted {
+        Ok(()) => answer(),
+        Err(error) => {
+            state.metrics.limited(caller.agent());
+            refusal(&error, None)
+        }
+    };
+    standing.write(response.headers_mut());
+    response
 }
 
 /// A protocol method, by rmcp. Whatever it answers as plain text becomes a JSON-RPC error.

@@ -100,35 +100,26 @@ enum Kept {
 /// `rights` is what the outcome depends on besides the arguments: an administrator's answer is not another's.
 pub async fn begin(state: &State, entry: Entry, key: Option<Key>, rights: &str, deadline: Instant) -> Result<Claimed> {
     let arguments_hash = format!("{}{rights}", entry.arguments_hash);
-    loop {
+    let Some(key) = key else {
         let mut tx = state.store.write(Reach::Operator).await?;
-        let Some(key) = &key else {
-            crate::audit::open(&mut tx, &entry).await?;
-            tx.commit().await?;
-            return Ok(Claimed::Begun(Begun { entry, key: None }));
-        };
+        crate::audit::open(&mut tx, &entry).await?;
+        tx.commit().await?;
+        return Ok(Claimed::Begun(Begun { entry, key: None }));
+    };
+    loop {
         let now = state.clock.millis();
-        let claim = rows::Claim {
-            tenant: entry.tenant.clone(),
-            key: key.0.clone(),
-            tool: entry.tool.to_owned(),
-            arguments_hash: arguments_hash.clone(),
-            instance: state.instance.clone(),
-            audit_id: entry.id.clone(),
-            created_at: now,
-            outcome: None,
-        };
         let kept_since = now - i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
-        let Some(first) = rows::claim(&mut tx, &claim, kept_since).await? else {
-            crate::audit::open(&mut tx, &entry).await?;
-            // Before the commit: a duplicate that sees the claim finds somebody to wait for.
-            state.running.0.insert((entry.tenant.clone(), key.0.clone()), Arc::default());
-            if let Err(error) = tx.commit().await {
-                state.running.0.remove(&(entry.tenant.clone(), key.0.clone()));
-                return Err(error);
+        // Looking needs no writer: many may wait for one call.
+        let mut tx = state.store.read(Reach::Operator).await?;
+        let first = rows::find(&mut tx, &entry.tenant, &key.0)
+            .await?
+            .filter(|first| first.created_at >= kept_since);
+        let Some(first) = first else {
+            drop(tx);
+            if claim(state, &entry, &key, &arguments_hash, kept_since).await? {
+                return Ok(Claimed::Begun(Begun { entry, key: Some(key) }));
             }
-            let key = Some(key.clone());
-            return Ok(Claimed::Begun(Begun { entry, key }));
+            continue;
         };
         let alive = first.instance == state.instance || changes::lives(&mut tx, &first.instance, now - DEAD_AFTER_MS).await?;
         drop(tx);
@@ -168,6 +159,38 @@ pub async fn begin(state: &State, entry: Entry, key: Option<Key>, rights: &str, 
             None => tokio::time::sleep(LOOK_AGAIN).await,
         }
     }
+}
+
+/// Claims the key and stores the open entry, in one transaction. False when somebody else was quicker.
+async fn claim(state: &State, entry: &Entry, key: &Key, arguments_hash: &str, kept_since: i64) -> Result<bool> {
+    let mut tx = state.store.write(Reach::Operator).await?;
+    let claim = rows::Claim {
+        tenant: entry.tenant.clone(),
+        key: key.0.clone(),
+        tool: entry.tool.to_owned(),
+        arguments_hash: arguments_hash.to_owned(),
+        instance: state.instance.clone(),
+        audit_id: entry.id.clone(),
+        created_at: state.clock.millis(),
+        outcome: None,
+    };
+    if rows::claim(&mut tx, &claim, kept_since).await?.is_some() {
+        return Ok(false);
+    }
+    // What is to come must be kept: a key that cannot seal (rotated meanwhile) refuses here, before anything is done.
+    state
+        .secrets
+        .seal(&mut tx, &secrets::outcome_place(&entry.tenant, &key.0), b"")
+        .await?;
+    crate::audit::open(&mut tx, entry).await?;
+    // Before the commit: a duplicate that sees the claim finds somebody to wait for.
+    let running = (entry.tenant.clone(), key.0.clone());
+    state.running.0.insert(running.clone(), Arc::default());
+    if let Err(error) = tx.commit().await {
+        state.running.0.remove(&running);
+        return Err(error);
+    }
+    Ok(true)
 }
 
 /// This process's claim is in the table but its call is not in memory: it may have ended between the two looks.

@@ -110,17 +110,18 @@ impl Usage {
             .collect();
         for batch in waiting.chunks(64) {
             let mut tx = store.write(Reach::Operator).await?;
-            let mut taken = Vec::new();
+            let mut taken: Vec<Portion<'_>> = Vec::new();
             for usage in batch {
                 let portions = usage.lock().take(now);
-                for (month, meter, amount) in portions {
-                    match store::usage::add(&mut tx, usage.tenant, &month, meter.name(), amount).await {
-                        Ok(total) => taken.push((usage, month, meter, amount, Some(total))),
-                        Err(error) => {
-                            taken.push((usage, month, meter, amount, None));
-                            give_back(&taken);
-                            return Err(error);
-                        }
+                taken.extend(portions.into_iter().map(|(month, meter, amount)| (usage, month, meter, amount, 0)));
+            }
+            for index in 0..taken.len() {
+                let (usage, month, meter, amount, _) = &taken[index];
+                match store::usage::add(&mut tx, usage.tenant, month, meter.name(), *amount).await {
+                    Ok(total) => taken[index].4 = total,
+                    Err(error) => {
+                        give_back(&taken);
+                        return Err(error);
                     }
                 }
             }
@@ -129,14 +130,15 @@ impl Usage {
                 return Err(error);
             }
             for (usage, month, meter, _, total) in taken {
-                usage.lock().wrote(&month, meter, total.unwrap_or_default());
+                usage.lock().wrote(&month, meter, total);
             }
         }
         Ok(())
     }
 }
 
-type Portion<'a> = (&'a Arc<TenantUsage>, String, Meter, i64, Option<i64>);
+/// What one tenant has to write, and what its counter stands at after that.
+type Portion<'a> = (&'a Arc<TenantUsage>, String, Meter, i64, i64);
 
 fn give_back(taken: &[Portion<'_>]) {
     for (usage, month, meter, amount, _) in taken {
@@ -188,6 +190,10 @@ impl TenantUsage {
         let _writing = self.writing.lock().await;
         let (name, end) = self.month(now);
         let pending = std::mem::take(&mut self.lock().pending[meter as usize]);
+        let mut unwritten = Unwritten {
+            usage: self,
+            portion: Some((name.clone(), meter, pending)),
+        };
         let counted = async {
             let mut tx = store.write(Reach::Tenant(self.tenant)).await?;
             let before = store::usage::add(&mut tx, self.tenant, &name, meter.name(), pending).await?;
@@ -203,16 +209,14 @@ impl TenantUsage {
         .await;
         match counted {
             Ok((granted, total)) => {
+                unwritten.portion = None;
                 self.lock().wrote(&name, meter, total);
                 match quota {
                     Some(quota) if !granted => Err(spent(plan, meter, quota, end, now)),
                     _ => Ok(()),
                 }
             }
-            Err(error) => {
-                self.lock().left_over.push((name, meter, pending));
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 
@@ -221,6 +225,20 @@ impl TenantUsage {
         let mut month = self.lock();
         month.turn(now);
         month.pending[meter as usize] -= 1;
+    }
+}
+
+/// Counts that were taken to be written, and go back unless they were: the database may fail, and the client may hang up.
+struct Unwritten<'a> {
+    usage: &'a TenantUsage,
+    portion: Option<(String, Meter, i64)>,
+}
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        if let Some(portion) = self.portion.take().filter(|(.., amount)| *amount != 0) {
+            self.usage.lock().left_over.push(portion);
+        }
     }
 }
 

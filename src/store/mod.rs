@@ -36,6 +36,7 @@ pub const FILE: &str = "smartermcp.db";
 const ACQUIRE: Duration = Duration::from_secs(5);
 /// Readers beside the one writer.
 const CONNECTIONS: u32 = 8;
+const LIST_CONNECTIONS: u32 = 2;
 
 /// Whose rows a transaction may touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub enum Reach {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: AnyPool,
+    /// For lists that may walk many rows: they hold up each other, and nobody else.
+    lists: AnyPool,
     /// SQLite has one writer at a time: waiting here is fair, and costs nothing while waiting.
     writer: Arc<Semaphore>,
 }
@@ -68,29 +71,13 @@ impl Store {
         sqlx::any::install_default_drivers();
         let path = data_dir.join(FILE);
         make_private(&path)?;
-        let pool = AnyPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(ACQUIRE)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    // FULL, not NORMAL: an audit entry must survive the machine's power too, before its backend is called.
-                    for pragma in [
-                        "pragma busy_timeout = 5000",
-                        "pragma journal_mode = wal",
-                        "pragma synchronous = full",
-                        "pragma foreign_keys = on",
-                        "pragma cache_size = -2000",
-                    ] {
-                        sqlx::query(pragma).execute(&mut *connection).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect(&format!("sqlite://{}?mode=rwc", path.display()))
-            .await
-            .map_err(|error| Error::unavailable(format!("The database {} cannot be opened", path.display())).because(error))?;
+        let url = format!("sqlite://{}?mode=rwc", path.display());
+        let cannot = |error| Error::unavailable(format!("The database {} cannot be opened", path.display())).because(error);
+        let pool = options(CONNECTIONS).connect(&url).await.map_err(cannot)?;
+        let lists = options(LIST_CONNECTIONS).connect_lazy(&url).map_err(cannot)?;
         let store = Self {
             pool,
+            lists,
             writer: Arc::new(Semaphore::new(1)),
         };
         store.migrate().await?;
@@ -115,6 +102,14 @@ impl Store {
         })
     }
 
+    /// A connection for a list that may walk many rows.
+    pub async fn list(&self, _reach: Reach) -> Result<Tx> {
+        Ok(Tx {
+            connection: self.lists.acquire().await?,
+            writing: None,
+        })
+    }
+
     /// A transaction that writes.
     pub async fn write(&self, _reach: Reach) -> Result<Tx> {
         let permit = tokio::time::timeout(ACQUIRE, Arc::clone(&self.writer).acquire_owned())
@@ -132,8 +127,30 @@ impl Store {
 
     /// Writes what the journal holds into the file and closes it.
     pub async fn close(&self) {
+        self.lists.close().await;
         self.pool.close().await;
     }
+}
+
+fn options(connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // FULL, not NORMAL: an audit entry must survive the machine's power too, before its backend is called.
+                for pragma in [
+                    "pragma busy_timeout = 5000",
+                    "pragma journal_mode = wal",
+                    "pragma synchronous = full",
+                    "pragma foreign_keys = on",
+                    "pragma cache_size = -2000",
+                ] {
+                    sqlx::query(pragma).execute(&mut *connection).await?;
+                }
+                Ok(())
+            })
+        })
 }
 
 impl Tx {

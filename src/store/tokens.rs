@@ -92,6 +92,16 @@ pub async fn insert(tx: &mut Tx, token: &Token, hash: &TokenHash) -> Result<()> 
     Ok(())
 }
 
+/// How many tokens of a tenant still work.
+pub async fn count_live(tx: &mut Tx, tenant: TenantId, now: i64) -> Result<i64> {
+    let row = sqlx::query("select count(*) as live from tokens where tenant_id = $1 and revoked_at is null and expires_at > $2")
+        .bind(tenant.to_string())
+        .bind(now)
+        .fetch_one(tx.connection())
+        .await?;
+    column(&row, "live")
+}
+
 /// Revokes; says nothing new when it already was.
 pub async fn revoke(tx: &mut Tx, id: TokenId, at: i64) -> Result<()> {
     sqlx::query("update tokens set revoked_at = $2 where id = $1 and revoked_at is null")

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{Account, moment, page};
 use crate::{
     auth::Scope,
-    error::Result,
-    store,
+    error::{Error, Result},
+    store::{self, Reach},
     tool::{Category, Definition, Route, Tool, page::LIMIT_DEFAULT, tool},
 };
 
@@ -90,11 +90,14 @@ impl Tool for ListAudit {
             Some(named) => account.tenant(Some(named)).await?.tenant.id.to_string(),
             None => account.session.caller.audit_tenant(),
         };
+        if let Some(name) = self.tool.as_deref().filter(|name| account.state().catalogue.find(name).is_none()) {
+            return Err(Error::invalid(format!("tool: there is no tool '{name}'")));
+        }
         let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
         let before = account.session.open_cursor(self.cursor.as_deref())?;
         // What was done before this call is to be seen by it.
         account.state().audit.flush().await;
-        let mut tx = account.read().await?;
+        let mut tx = account.state().store.list(Reach::Operator).await?;
         let outcome = self.outcome.map(|outcome| match outcome {
             Outcome::Open => "open",
             Outcome::Ok => "ok",

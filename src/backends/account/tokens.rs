@@ -32,6 +32,8 @@ const DAY_MS: i64 = 24 * 3600 * 1000;
 pub const LIFE_MS: i64 = 365 * DAY_MS;
 const LONGEST_LIFE_MS: i64 = 10 * LIFE_MS;
 const OVERLAP_SECS: u32 = 3600;
+/// Tokens that a tenant's own administrators may have at work.
+const MOST_TOKENS: i64 = 1000;
 
 /// A token, without itself.
 #[derive(Serialize, JsonSchema)]
@@ -167,6 +169,7 @@ impl Tool for CreateToken {
             last_used_at: None,
         };
         let mut tx = account.write().await?;
+        check_room(&mut tx, account, tenant.tenant.id).await?;
         let api_token = store_new(&mut tx, &made).await?;
         account.session.reach();
         tx.commit().await?;
@@ -313,6 +316,9 @@ impl Tool for RotateToken {
         }
         // Whoever rotates a token learns the new one: he must hold what it may do.
         check_holds(account, old.scopes)?;
+        if let Some(tenant) = old.tenant_id {
+            check_room(&mut tx, account, tenant).await?;
+        }
         let made = Token {
             id: TokenId::random(),
             created_at: now,
@@ -382,6 +388,18 @@ async fn find(tx: &mut Tx, account: &Account, id: &str) -> Result<Token> {
         return Err(none());
     }
     Ok(found)
+}
+
+/// Limits are per token: a tenant that could make them without end would have none.
+async fn check_room(tx: &mut Tx, account: &Account, tenant: TenantId) -> Result<()> {
+    let by_operator = account.session.caller.is_operator();
+    if !by_operator && store::tokens::count_live(tx, tenant, account.now()).await? >= MOST_TOKENS {
+        return Err(Error::conflict(format!(
+            "This tenant has {MOST_TOKENS} tokens that work; revoke some, or ask the operator for more"
+        ))
+        .coded("too_many_tokens"));
+    }
+    Ok(())
 }
 
 /// Nobody gives what he does not hold, the operator excepted.

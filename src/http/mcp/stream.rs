@@ -12,11 +12,14 @@ use futures::{StreamExt as _, stream};
 use http::header;
 use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::mpsc, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::call::Reply;
 use crate::{
     backends::Note,
     dispatch::{self, Answer, Call},
+    error::Error,
+    limits::Standing,
     state::State,
 };
 
@@ -105,6 +108,21 @@ pub async fn answer(state: &Arc<State>, call: Call, reply: Reply, notes: Option<
         Next::Silence => progress.waiting.push(comment()),
     }
     progress.waiting.reverse();
+    if !progress.done {
+        // In a task of its own from here on: its time limit and its places must not depend on how the client reads.
+        let task = AbortOnDropHandle::new(tokio::spawn(std::mem::replace(
+            &mut progress.call,
+            Box::pin(std::future::pending()),
+        )));
+        progress.call = Box::pin(async move {
+            task.await.unwrap_or_else(|error| Answer {
+                outcome: Err(Error::internal(error)),
+                standing: Standing::default(),
+                replayed: false,
+                tool: None,
+            })
+        });
+    }
     let events = stream::unfold(progress, |mut progress| async move {
         if progress.waiting.is_empty() && !progress.done {
             let event = match progress.next(Instant::now() + KEEP_ALIVE).await {

@@ -1,6 +1,7 @@
 //! What was read once and is kept warm, so that a call reads no SQL; forgotten when it changes.
 
 use std::{
+    convert::Infallible,
     hash::Hash,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -35,11 +36,15 @@ impl<K: Hash + Eq + Clone, V: Clone> Warm<K, V> {
         }
         let epoch = self.epoch.load(Ordering::SeqCst);
         let Some(value) = load.await? else { return Ok(None) };
-        self.cache.insert(key.clone(), value.clone());
+        // Of several that read at the same time, all keep what the first kept: its state (places, breaker) is shared.
+        let kept = match self.cache.get_or_insert_with(&key, || Ok::<_, Infallible>(value)) {
+            Ok(kept) => kept,
+            Err(never) => match never {},
+        };
         if self.epoch.load(Ordering::SeqCst) != epoch {
             self.cache.remove(&key);
         }
-        Ok(Some(value))
+        Ok(Some(kept))
     }
 
     pub fn forget(&self, key: &K) {

@@ -21,6 +21,8 @@ pub enum Role {
     Peer,
     /// What the gateway is measured by. The cheaper era, the older one, is that of the targets.
     Reference,
+    /// The same without reading the answer: what the reference could cost at the least.
+    Unread,
     Gateway,
 }
 
@@ -110,7 +112,7 @@ pub fn tables(rows: &[Row], connections: &[usize]) {
         println!("\n### {count} connection{}\n", if *count == 1 { "" } else { "s" });
         println!("| what | req/s | p50 ms | p99 ms | CPU-s per 1 000 | × of rmcp → reqwest (CPU) | peak MB | noise % |");
         println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-        let reference = reference(rows, Door::Legacy, *count).map(|median| median.cpu_per_1000);
+        let reference = reference(rows, *count).map(|median| median.cpu_per_1000);
         for row in rows {
             let mut name = row.name.clone();
             let Some(median) = row.at(*count) else {
@@ -148,29 +150,38 @@ pub fn tables(rows: &[Row], connections: &[usize]) {
 
 /// Prints what came of the targets.
 pub fn verdicts(rows: &[Row], facts: Option<&GatewayFacts>) {
-    println!("\n### Targets\n");
     let doors = || rows.iter().filter(|row| row.role == Role::Gateway);
+    if doors().next().is_none() {
+        return;
+    }
+    println!("\n### Targets\n");
     for row in doors().filter(|row| row.wrong() > 0) {
         println!("- {}: **MISSED**, its answers were wrong", row.door.name());
     }
     for row in doors() {
-        if let (Some(ours), Some(theirs)) = (row.at(AT_CPU), reference(rows, Door::Legacy, AT_CPU)) {
+        if let (Some(ours), Some(theirs)) = (row.at(AT_CPU), reference(rows, AT_CPU)) {
             let times = ours.cpu_per_1000 / theirs.cpu_per_1000;
-            let same_era = match row.door {
-                Door::Modern => reference(rows, row.door, AT_CPU),
-                Door::Legacy | Door::Rest => None,
+            let beside = |role, door, what: &str| {
+                let peer = find(rows, role, door, AT_CPU)?;
+                Some(format!("{:.2} × {what}", ours.cpu_per_1000 / peer.cpu_per_1000))
             };
-            let same_era = same_era.map(|peer| format!(" ({:.2} × that of its own era)", ours.cpu_per_1000 / peer.cpu_per_1000));
+            let own_era = (row.door == Door::Modern).then(|| beside(Role::Reference, Door::Modern, "it in its own era"));
+            let unread = beside(Role::Unread, Door::Legacy, "it without parsing");
+            let beside: Vec<_> = own_era.flatten().into_iter().chain(unread).collect();
+            let beside = if beside.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", beside.join(", "))
+            };
             println!(
-                "- CPU per call at {AT_CPU} connections, {}: {times:.2} × rmcp → reqwest{}, at most {MOST_TIMES_CPU}: {}",
+                "- CPU per call at {AT_CPU} connections, {}: {times:.2} × rmcp → reqwest{beside}, at most {MOST_TIMES_CPU}: {}",
                 row.door.name(),
-                same_era.unwrap_or_default(),
                 met(times <= MOST_TIMES_CPU)
             );
         }
     }
     for row in doors() {
-        if let (Some(ours), Some(theirs)) = (row.at(AT_LATENCY), reference(rows, Door::Legacy, AT_LATENCY)) {
+        if let (Some(ours), Some(theirs)) = (row.at(AT_LATENCY), reference(rows, AT_LATENCY)) {
             let added = (ours.p50_ms - theirs.p50_ms) * 1000.0;
             println!(
                 "- added to the p50 of rmcp → reqwest at {AT_LATENCY} connection, {}: {added:.0} µs, at most {MOST_ADDED_US:.0}: {}",
@@ -222,10 +233,13 @@ pub fn faults(rows: &[Row]) -> bool {
     any
 }
 
-fn reference(rows: &[Row], door: Door, connections: usize) -> Option<Median> {
-    rows.iter()
-        .find(|row| row.role == Role::Reference && row.door == door)?
-        .at(connections)
+fn find(rows: &[Row], role: Role, door: Door, connections: usize) -> Option<Median> {
+    rows.iter().find(|row| row.role == role && row.door == door)?.at(connections)
+}
+
+/// What the targets are read by.
+fn reference(rows: &[Row], connections: usize) -> Option<Median> {
+    find(rows, Role::Reference, Door::Legacy, connections)
 }
 
 fn met(is: bool) -> &'static str {

@@ -109,7 +109,7 @@ impl Stage {
             ("rmcp server", Role::Peer, eras, &["rmcp"]),
             (
                 "rmcp → reqwest → text as it came",
-                Role::Peer,
+                Role::Unread,
                 old,
                 &["rmcp-reqwest-unread", &backend],
             ),

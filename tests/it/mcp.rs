@@ -903,38 +903,3 @@ async fn the_id_of_a_request_comes_back_exactly_as_it_was_sent() {
     unknown.assert_rpc_error(-32602);
     assert!(unknown.text.len() < 1000, "what was sent is not said back at length");
 }
-
-#[tokio::test]
-async fn http_2_is_served_on_the_same_port_and_checked_the_same() {
-    let app = App::start().await;
-    let (tenant, _, _) = app.business("luna").await;
-    let user = app.tireless(&tenant, BUSINESS).await;
-    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
-    let send = async |origin: Option<&str>, token: &str| {
-        let mut request = client
-            .post(format!("{}/mcp", app.base()))
-            .bearer_auth(token)
-            .header("content-type", "application/json");
-        if let Some(origin) = origin {
-            request = request.header("origin", origin);
-        }
-        let body = request_body();
-        let response = request.body(body).send().await.unwrap();
-        assert_eq!(response.version(), http::Version::HTTP_2);
-        (response.status().as_u16(), response.text().await.unwrap())
-    };
-    let (status, text) = send(None, &user.token).await;
-    assert_eq!(status, 200, "{text}");
-    assert!(text.contains("wf_backup_db"));
-    assert_eq!(send(Some("https://evil.example"), &user.token).await.0, 403);
-    assert_eq!(send(None, "nonsense").await.0, 401);
-    let all = join_all((0..30).map(|_| send(None, &user.token))).await;
-    assert!(
-        all.iter().all(|(_, text)| text.contains("wf_backup_db")),
-        "many at once over one connection"
-    );
-}
-
-fn request_body() -> String {
-    request("tools/call", json!({ "name": "workflows_list", "arguments": {} })).to_string()
-}

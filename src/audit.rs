@@ -28,7 +28,7 @@ use crate::{
 const QUEUE: usize = 8192;
 /// How long an ended call waits to hand its entry in.
 const HAND_IN: Duration = Duration::from_secs(5);
-/// Entries of one statement: twelve columns each, below SQLite's 32 766 parameters.
+/// Entries of one transaction.
 const BATCH: usize = 1024;
 /// How long an entry may wait for company.
 const GATHER: Duration = Duration::from_millis(200);
@@ -217,9 +217,7 @@ impl Writer {
             }
             let written = async {
                 let mut tx = store.write(Reach::Operator).await?;
-                for batch in waiting.chunks(BATCH) {
-                    store::audit::insert(&mut tx, batch).await?;
-                }
+                store::audit::insert(&mut tx, waiting).await?;
                 tx.commit().await
             };
             match written.await {

@@ -39,6 +39,7 @@ pub async fn start(program: &Path, directory: &Path, upstream: SocketAddr) -> Re
     Ok((process, address))
 }
 
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method itself is bound to one lifetime")]
 async fn answers(address: SocketAddr) -> bool {
     let mut request = Vec::new();
     Door::Modern.template(address).render("none", &mut request);

@@ -41,7 +41,9 @@ impl Template {
             after.push_str("\r\n");
         }
         if !body.is_empty() {
-            after.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+            after.push_str("Content-Type: application/json\r\nContent-Length: ");
+            after.push_str(&body.len().to_string());
+            after.push_str("\r\n");
         }
         after.push_str("\r\n");
         after.push_str(body);

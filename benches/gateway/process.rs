@@ -44,7 +44,7 @@ impl Process {
         let child = command
             .stdin(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("{:?}: {error}", command.get_program()))?;
+            .map_err(|error| format!("{}: {error}", command.get_program().display()))?;
         Ok(Self { child, highest_kib: 0 })
     }
 

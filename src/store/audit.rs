@@ -74,11 +74,22 @@ pub struct Stored {
     pub duration_ms: Option<i64>,
 }
 
-/// Stores entries, in one statement.
-pub async fn insert(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
-    if entries.is_empty() {
-        return Ok(());
+/// How many entries a statement holds. A few sizes only: the database keeps every statement that it has seen, and one of its own
+/// for each count would cost tens of megabytes.
+const SIZES: [usize; 3] = [128, 16, 1];
+
+/// Stores entries.
+pub async fn insert(tx: &mut Tx, mut entries: &[Entry]) -> Result<()> {
+    for size in SIZES {
+        while let Some((batch, rest)) = entries.split_at_checked(size) {
+            insert_batch(tx, batch).await?;
+            entries = rest;
+        }
     }
+    Ok(())
+}
+
+async fn insert_batch(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
     let mut query = QueryBuilder::<Any>::new(
         "insert into audit (tenant_id, id, at, token_id, agent, tool, door, arguments_hash, outcome, status, error, duration_ms) ",
     );

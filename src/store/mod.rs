@@ -35,7 +35,7 @@ pub const FILE: &str = "smartermcp.db";
 /// How long a call waits for a connection or for the writer before the database counts as away.
 const ACQUIRE: Duration = Duration::from_secs(5);
 /// Readers beside the one writer.
-const CONNECTIONS: u32 = 8;
+const CONNECTIONS: u32 = 5;
 const LIST_CONNECTIONS: u32 = 2;
 
 /// Whose rows a transaction may touch.
@@ -144,7 +144,7 @@ fn options(connections: u32) -> AnyPoolOptions {
                     "pragma journal_mode = wal",
                     "pragma synchronous = full",
                     "pragma foreign_keys = on",
-                    "pragma cache_size = -2000",
+                    "pragma cache_size = -1000",
                 ] {
                     sqlx::query(pragma).execute(&mut *connection).await?;
                 }

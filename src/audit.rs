@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use crate::{
     auth::Known,
@@ -29,9 +32,9 @@ const QUEUE: usize = 8192;
 /// How long an ended call waits to hand its entry in.
 const HAND_IN: Duration = Duration::from_secs(5);
 /// Entries of one transaction.
-const BATCH: usize = 1024;
+const BATCH: usize = 2048;
 /// How long an entry may wait for company.
-const GATHER: Duration = Duration::from_millis(200);
+const GATHER: Duration = Duration::from_millis(500);
 /// How often usage is written.
 const TALLY: Duration = Duration::from_secs(2);
 /// With every how manieth tally last-used times are written too.
@@ -181,14 +184,18 @@ impl Writer {
                 }
             }
             sort(messages, &mut waiting, &mut told);
-            if told.is_empty() && waiting.len() < BATCH {
-                // One statement for many entries costs a fraction of one for each.
-                tokio::time::sleep(GATHER).await;
+            // Entries of a tenant lie together: the more of them are written at once, the fewer pages are.
+            let until = Instant::now() + GATHER;
+            while told.is_empty() && waiting.len() < BATCH {
                 let mut more = Vec::new();
-                while waiting.len() + more.len() < BATCH {
-                    match self.receiver.try_recv() {
-                        Ok(message) => more.push(message),
-                        Err(_) => break,
+                tokio::select! {
+                    biased;
+                    () = tokio::time::sleep_until(until) => break,
+                    () = stop.cancelled() => break,
+                    count = self.receiver.recv_many(&mut more, BATCH - waiting.len()) => {
+                        if count == 0 {
+                            break;
+                        }
                     }
                 }
                 sort(more, &mut waiting, &mut told);

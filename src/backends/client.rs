@@ -176,9 +176,9 @@ impl Request<'_> {
                     // A 500 may be one workflow's own failure: it does not take the whole connection away.
                     let unwell = matches!(reply.status.as_u16(), 502..=504);
                     if unwell {
-                        pass.failed()
+                        pass.failed();
                     } else {
-                        pass.succeeded()
+                        pass.succeeded();
                     }
                     let passing = unwell || reply.status == StatusCode::TOO_MANY_REQUESTS;
                     let asked = reply.retry_after();
@@ -192,9 +192,9 @@ impl Request<'_> {
                     // Who was given longer than usual may be slow and well.
                     let slow = self.attempt > ATTEMPT && failure.error.kind() == Kind::Timeout;
                     if failure.refused || slow {
-                        drop(pass)
+                        drop(pass);
                     } else {
-                        pass.failed()
+                        pass.failed();
                     }
                     let again = !failure.refused && (self.effect == Sends::Read || !failure.sent);
                     if last || !again {

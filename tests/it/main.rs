@@ -1,6 +1,7 @@
 //! The one test binary: everything through the front door of a real server.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 #![allow(clippy::pedantic, reason = "tests are prose")]
+#![allow(clippy::print_stdout, reason = "what the suite and the clients said belongs into the output of CI")]
 #![allow(clippy::allow_attributes, reason = "`expect` would fail where a lint does not strike")]
 
 mod accounts;

@@ -9,7 +9,7 @@ use crate::{
     backends::account_usage,
     clock,
     state::State,
-    tool::Definition,
+    tool::{Definition, Effect},
 };
 
 /// The tools that this caller may call, sorted by name.
@@ -44,7 +44,6 @@ pub fn rest(state: &State, caller: &Caller) -> Value {
 
 /// Derived from the declaration, so that they cannot disagree with it. `openWorldHint`: it speaks with a service outside.
 pub fn annotations(tool: &Definition) -> Value {
-    use crate::tool::Effect;
     json!({
         "title": tool.title,
         "readOnlyHint": tool.route.effect() == Effect::Read,

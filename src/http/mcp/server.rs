@@ -11,7 +11,7 @@ use rmcp::{
     model::{
         CacheScope, CompleteRequestParams, CompleteResult, DiscoverResult, Implementation, InitializeRequestParams, InitializeResult,
         ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams,
-        ProtocolVersion, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+        ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
     transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager},
@@ -19,11 +19,7 @@ use rmcp::{
 use serde_json::{Map, Value};
 
 use super::super::listing;
-use crate::{
-    auth::Caller,
-    state::State,
-    tool::{Catalogue, Effect},
-};
+use crate::{auth::Caller, state::State, tool::Catalogue};
 
 /// How long a client may keep what it was told, in milliseconds. Short: scopes and switches change.
 const LIST_TTL_MS: u64 = 60_000;
@@ -57,13 +53,7 @@ pub fn listed(catalogue: &Catalogue) -> Listed {
             let mut tool = Tool::new(definition.name, definition.description.clone(), object(definition.input.schema()));
             tool.title = Some(definition.title.to_owned());
             tool.output_schema = definition.output_schema.as_ref().map(object);
-            tool.annotations = Some(ToolAnnotations::from_raw(
-                Some(definition.title.to_owned()),
-                Some(definition.route.effect() == Effect::Read),
-                Some(definition.route.effect() == Effect::Destroy),
-                Some(definition.route.is_idempotent()),
-                Some(definition.backend.is_some()),
-            ));
+            tool.annotations = serde_json::from_value(listing::annotations(definition)).ok();
             (definition.name, tool)
         })
         .collect()

@@ -5,6 +5,7 @@
 //! own isolation by tenant can be set in one place.
 
 pub mod audit;
+pub mod backup;
 pub mod changes;
 pub mod connections;
 pub mod idempotency;

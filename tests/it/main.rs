@@ -8,6 +8,7 @@ mod accounts;
 mod app;
 mod audit;
 mod auth;
+mod backup;
 mod catalogue;
 mod cli;
 mod conformance;

@@ -5,6 +5,7 @@
 
 mod master_key;
 mod network;
+mod otlp;
 mod source;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -14,6 +15,7 @@ use url::Url;
 pub use self::{
     master_key::{KEY_BYTES, MasterKeySource, decode as decode_key, encode as hex},
     network::{Dns, Network, Origins, loopback},
+    otlp::Otlp,
     source::{Problem, Settings},
 };
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub audit_days: u32,
     /// `SMARTERMCP_SHUTDOWN_SECS`: how long calls in flight may go on after a stop was asked for.
     pub shutdown: Duration,
+    /// `OTEL_…`: the collector that spans are sent to.
+    pub otlp: Option<Otlp>,
 }
 
 /// A secret setting: it does not print.
@@ -85,6 +89,7 @@ impl Config {
             services: Vec::new(),
             audit_days: DEFAULT_AUDIT_DAYS,
             shutdown: Duration::from_secs(DEFAULT_SHUTDOWN_SECS),
+            otlp: None,
         }
     }
 
@@ -128,14 +133,8 @@ impl Config {
             config.shutdown = Duration::from_secs(seconds);
         }
         config.services = settings.services()?;
-        for later in [
-            "DATABASE_URL",
-            "REDIS_URL",
-            "VAULT_ADDR",
-            "VAULT_TOKEN",
-            "KAFKA_BROKERS",
-            "OTEL_EXPORTER_OTLP_ENDPOINT",
-        ] {
+        config.otlp = Otlp::read(settings)?;
+        for later in ["DATABASE_URL", "REDIS_URL", "VAULT_ADDR", "VAULT_TOKEN", "KAFKA_BROKERS"] {
             if settings.text(later).is_some() {
                 return Err(Problem::new(
                     later,

@@ -17,6 +17,7 @@ const ERRORS: &str = "mcp_errors_total";
 const LIMITED: &str = "mcp_rate_limit_exceeded";
 const CONNECTIONS: &str = "mcp_active_connections";
 const AUDIT_WAITING: &str = "smartermcp_audit_entries_waiting";
+const SPANS_DROPPED: &str = "smartermcp_spans_dropped_total";
 
 /// From a millisecond to a minute, in seconds.
 const BUCKETS: &[f64] = &[
@@ -36,6 +37,7 @@ pub struct Metrics {
     limited: HashMap<&'static str, Counter>,
     pub connections: Gauge,
     pub audit_waiting: Gauge,
+    pub spans_dropped: Counter,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -68,6 +70,7 @@ impl Metrics {
         describe(LIMITED, "Calls refused by a rate limit.", None, true);
         describe(CONNECTIONS, "Client connections that are open.", None, false);
         describe(AUDIT_WAITING, "Audit entries that wait to be written.", None, false);
+        describe(SPANS_DROPPED, "Spans that the collector did not take, or not in time.", None, true);
         let tools = || catalogue.all().iter().map(|tool| tool.name).chain([NONE]);
         let agents = || Agent::ALL.into_iter().map(Agent::name).chain([NONE]);
         let metrics = Self {
@@ -79,6 +82,7 @@ impl Metrics {
                 .collect(),
             connections: recorder.register_gauge(&key(CONNECTIONS, &[]), &METADATA),
             audit_waiting: recorder.register_gauge(&key(AUDIT_WAITING, &[]), &METADATA),
+            spans_dropped: recorder.register_counter(&key(SPANS_DROPPED, &[]), &METADATA),
             requests: RwLock::default(),
             errors: RwLock::default(),
             handle: recorder.handle(),
@@ -87,6 +91,7 @@ impl Metrics {
         metrics.limited.values().for_each(|counter| counter.increment(0));
         metrics.connections.set(0.0);
         metrics.audit_waiting.set(0.0);
+        metrics.spans_dropped.increment(0);
         for tool in tools() {
             metrics.request(tool, NONE, 200).increment(0);
             metrics.error(tool, "internal").increment(0);

@@ -18,7 +18,7 @@ use crate::{
     auth::Caller,
     backends::{self, Notifier, account::tokens::issue_operators},
     clock::Clock,
-    config::{Config, MasterKeySource, Settings},
+    config::{Config, Database, MasterKeySource, Settings},
     demo,
     dispatch::{self, Call, Door, Input},
     error::{Error, Result},
@@ -293,7 +293,7 @@ async fn serve(config: Config) -> Result<()> {
 }
 
 async fn rotate(config: Config) -> Result<()> {
-    let store = Store::open(&config.data_dir).await?;
+    let store = Store::open(&config.database, &config.data_dir).await?;
     let rotated = rotate_key(&config.master_key, &store).await;
     store.close().await;
     let secrets::Rotated {
@@ -313,7 +313,18 @@ async fn rotate(config: Config) -> Result<()> {
     }
 }
 
+/// PostgreSQL has tools of its own, and everything of it is there.
+fn embedded_only(config: &Config) -> Result<()> {
+    match config.database {
+        Database::Embedded => Ok(()),
+        Database::Postgres { .. } => Err(Error::invalid(
+            "DATABASE_URL is set, so the state is in PostgreSQL: back it up with pg_dump and restore it with pg_restore, as docs/operating.md says under Backups",
+        )),
+    }
+}
+
 async fn backup(config: &Config, file: &Path, force: bool) -> Result<()> {
+    embedded_only(config)?;
     let asked_to_stop = serve::asked_to_stop();
     let facts = tokio::select! {
         written = store::backup::backup(&config.data_dir, file, force) => written?,
@@ -333,6 +344,7 @@ async fn backup(config: &Config, file: &Path, force: bool) -> Result<()> {
 }
 
 async fn restore(config: &Config, file: &Path) -> Result<()> {
+    embedded_only(config)?;
     serve::make_folder(&config.data_dir)?;
     let _lock = serve::lock(&config.data_dir)?;
     let restored = store::backup::restore(&config.data_dir, file, &config.master_key, Clock::default().millis()).await?;

@@ -55,7 +55,7 @@ pub struct State {
 impl State {
     /// Opens the state, and starts the tasks that keep it.
     pub async fn open(config: Config, catalogue: Catalogue, clock: Clock, bound: SocketAddr) -> Result<Arc<Self>> {
-        let store = Store::open(&config.data_dir).await?;
+        let store = Store::open(&config.database, &config.data_dir).await?;
         let secrets = Secrets::open(config.master_key.clone(), &store).await?;
         let metrics = Metrics::new(&catalogue);
         let (audit, writer) = Audit::new(Arc::clone(&metrics));
@@ -69,8 +69,11 @@ impl State {
         store::changes::beat(&mut tx, &instance, now).await?;
         let revision = store::changes::revision(&mut tx).await?;
         tx.commit().await?;
-        let limits = Arc::new(Limits::default());
+        let limits = Arc::new(Limits::new(config.redis.clone(), clock.clone()));
         limits.switches.reload(&store).await?;
+        if let Some(redis) = limits.redis() {
+            redis.open().await;
+        }
         let pages = Pages::render(&catalogue, &config.base_url(bound));
         let state = Arc::new(Self {
             known: Arc::new(Known::new(config.admin_token.as_ref().map(crate::config::Secret::expose))),
@@ -102,6 +105,14 @@ impl State {
         ));
         if let Some(export) = export {
             state.tasks.spawn(export.run(state.stop.clone()));
+        }
+        if state.limits.redis().is_some() {
+            let (limits, stop) = (Arc::clone(&state.limits), state.stop.clone());
+            state.tasks.spawn(async move {
+                if let Some(redis) = limits.redis() {
+                    redis.keep(stop).await;
+                }
+            });
         }
         jobs::start(&state, &state.tasks, &state.stop);
         Ok(state)

@@ -18,6 +18,8 @@ const LIMITED: &str = "mcp_rate_limit_exceeded";
 const CONNECTIONS: &str = "mcp_active_connections";
 const AUDIT_WAITING: &str = "smartermcp_audit_entries_waiting";
 const SPANS_DROPPED: &str = "smartermcp_spans_dropped_total";
+const DATABASE_UP: &str = "smartermcp_database_up";
+const REDIS_UP: &str = "smartermcp_redis_up";
 
 /// From a millisecond to a minute, in seconds.
 const BUCKETS: &[f64] = &[
@@ -38,6 +40,9 @@ pub struct Metrics {
     pub connections: Gauge,
     pub audit_waiting: Gauge,
     pub spans_dropped: Counter,
+    pub database_up: Gauge,
+    /// 1 also where none is configured.
+    pub redis_up: Gauge,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -71,6 +76,8 @@ impl Metrics {
         describe(CONNECTIONS, "Client connections that are open.", None, false);
         describe(AUDIT_WAITING, "Audit entries that wait to be written.", None, false);
         describe(SPANS_DROPPED, "Spans that the collector did not take, or not in time.", None, true);
+        describe(DATABASE_UP, "1 while the database answers and takes audit entries.", None, false);
+        describe(REDIS_UP, "1 while Redis answers, or none is configured.", None, false);
         let tools = || catalogue.all().iter().map(|tool| tool.name).chain([NONE]);
         let agents = || Agent::ALL.into_iter().map(Agent::name).chain([NONE]);
         let metrics = Self {
@@ -83,6 +90,8 @@ impl Metrics {
             connections: recorder.register_gauge(&key(CONNECTIONS, &[]), &METADATA),
             audit_waiting: recorder.register_gauge(&key(AUDIT_WAITING, &[]), &METADATA),
             spans_dropped: recorder.register_counter(&key(SPANS_DROPPED, &[]), &METADATA),
+            database_up: recorder.register_gauge(&key(DATABASE_UP, &[]), &METADATA),
+            redis_up: recorder.register_gauge(&key(REDIS_UP, &[]), &METADATA),
             requests: RwLock::default(),
             errors: RwLock::default(),
             handle: recorder.handle(),
@@ -92,6 +101,8 @@ impl Metrics {
         metrics.connections.set(0.0);
         metrics.audit_waiting.set(0.0);
         metrics.spans_dropped.increment(0);
+        metrics.database_up.set(1.0);
+        metrics.redis_up.set(1.0);
         for tool in tools() {
             metrics.request(tool, NONE, 200).increment(0);
             metrics.error(tool, "internal").increment(0);

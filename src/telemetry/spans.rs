@@ -225,7 +225,8 @@ impl Export {
             if batch.is_empty() {
                 return;
             }
-            self.send(std::mem::take(&mut batch), tokio::time::sleep_until(until), &mut away).await;
+            self.send(std::mem::take(&mut batch), tokio::time::sleep_until(until), &mut away)
+                .await;
         }
     }
 

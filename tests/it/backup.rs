@@ -7,10 +7,11 @@ use std::{
 };
 
 use serde_json::json;
+use smartermcp::backends;
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::{
-    app::{OPERATOR, User, folder_holds, sql, sql_number},
+    app::{App, OPERATOR, User, folder_holds, sql, sql_number},
     cli::{Done, Folder, Process, n8n_at_an_address, run, run_with},
 };
 
@@ -198,8 +199,10 @@ async fn a_call_that_the_backup_cut_off_is_not_run_again_and_an_ended_one_is_rep
 
     let said = restore(&folder.0, &file).await;
     assert!(done(&said).contains("outcome_unknown"), "{said:?}");
-    let server = Process::serve(&folder.0).await;
-    let user = server.user(&user.token);
+    let app = App::in_folder(folder.0.clone(), |_| {}, backends::catalogue()).await;
+    let user = app.user_of(&user.token);
+    // Nobody is called dead by a gateway that has just started itself.
+    app.clock.advance(Duration::from_secs(11));
     trigger(&user, "cut-off").await.assert_problem(409, "outcome_unknown");
     let again = trigger(&user, "ended").await;
     assert_eq!((again.header("idempotent-replayed"), &again.json), ("true", &first.json));
@@ -340,6 +343,20 @@ async fn a_backup_replaces_only_what_it_is_told_to() {
     assert!(nothing.failure().contains("nothing to back up"), "{nothing:?}");
     assert_eq!(named(&elsewhere.0, ""), ["backup.db"], "no part of a file is left");
     assert!(named(&fresh.0, "").is_empty(), "a backup makes no database");
+}
+
+#[tokio::test]
+async fn with_postgresql_its_own_tools_are_named() {
+    let folder = Folder::new();
+    for arguments in [["backup", "backup.db"], ["restore", "backup.db"]] {
+        let settings = [("DATABASE_URL", "postgres://smartermcp:s3cret@127.0.0.1:1/smartermcp")];
+        let refused = run_with(&folder.0, &arguments, &settings, "").await;
+        let said = refused.failure();
+        assert!(
+            said.contains("pg_dump") && said.contains("pg_restore") && !said.contains("s3cret"),
+            "{said}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -25,4 +25,5 @@ mod n8n;
 mod openapi;
 mod rest;
 mod secrets;
+mod traces;
 mod vendors;

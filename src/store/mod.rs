@@ -166,7 +166,7 @@ impl Store {
         if let Kind::Sqlite { .. } = self.kind {
             return Ok(());
         }
-        let row = sqlx::query("select rolname::text as name, (rolsuper or rolbypassrls)::int8 as bypasses from pg_roles where rolname = current_user")
+        let row = sqlx::query("select rolname::text as name, (case when rolsuper or rolbypassrls then 1 else 0 end)::int8 as bypasses from pg_roles where rolname = current_user")
             .fetch_one(&self.pool)
             .await?;
         if column::<i64>(&row, "bypasses")? == 0 {

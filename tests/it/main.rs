@@ -24,4 +24,5 @@ mod n8n;
 mod openapi;
 mod rest;
 mod secrets;
+mod servers;
 mod vendors;

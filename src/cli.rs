@@ -20,6 +20,7 @@ use crate::{
     clock::Clock,
     config::{Config, Database, MasterKeySource, Settings},
     demo,
+    doctor::{self, Verdict},
     dispatch::{self, Call, Door, Input},
     error::{Error, Result},
     http::openapi_document,
@@ -57,6 +58,12 @@ enum Command {
     Migrate,
     /// Write the OpenAPI document to standard output.
     Openapi,
+    /// Look at each configured part, and say what is wrong and what to do. Changes nothing.
+    Doctor {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Write a copy of the embedded database to a file, checked; a gateway may go on serving. The master key is not in it.
     Backup {
         /// The file to write.
@@ -259,6 +266,9 @@ async fn run(cli: Cli) -> Result<()> {
     if let Command::Demo { listen } = cli.command {
         return demo::run(listen).await;
     }
+    if let Command::Doctor { json } = cli.command {
+        return doctor(cli.config.as_deref(), json).await;
+    }
     let settings = Settings::read(cli.config.as_deref()).map_err(|problem| Error::invalid(problem.to_string()))?;
     let config = Config::load(&settings).map_err(|problem| Error::invalid(problem.to_string()))?;
     match cli.command {
@@ -310,6 +320,19 @@ async fn rotate(config: Config) -> Result<()> {
             "The new key, shown this once. Start every gateway again with it:\nSMARTERMCP_MASTER_KEY={}\n",
             key.as_str()
         )),
+    }
+}
+
+async fn doctor(file: Option<&Path>, json: bool) -> Result<()> {
+    serve::install_crypto();
+    let findings = doctor::examine(file).await;
+    say(&match json {
+        true => format!("{:#}\n", doctor::json(&findings)),
+        false => findings.iter().map(|finding| format!("{finding}\n")).collect(),
+    })?;
+    match findings.iter().filter(|finding| finding.verdict == Verdict::Fail).count() {
+        0 => Ok(()),
+        failed => Err(Error::unavailable(format!("{failed} of {} checks failed", findings.len()))),
     }
 }
 
@@ -390,6 +413,7 @@ async fn at_console(state: &Arc<State>, command: Command) -> Result<()> {
         Command::Serve
         | Command::Demo { .. }
         | Command::Openapi
+        | Command::Doctor { .. }
         | Command::Secrets(_)
         | Command::Backup { .. }
         | Command::Restore { .. } => {

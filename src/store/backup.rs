@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Connection as _, Row as _, SqliteConnection, migrate::Migrator, sqlite::SqliteConnectOptions};
+use sqlx::{AnyConnection, Connection as _, Row as _, SqliteConnection, migrate::Migrator, sqlite::SqliteConnectOptions};
 
 use super::FILE;
 use crate::{
@@ -23,7 +23,8 @@ use crate::{
     secrets::{self, Stored},
 };
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+/// The schema of the embedded database, as this binary knows it.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long to wait for others to let go of the database.
 const BUSY: Duration = Duration::from_secs(3);
@@ -179,7 +180,7 @@ async fn make_ready(copy: &Path, file: &Path, key: &MasterKeySource, now: i64) -
     let failed = |error: sqlx::Error| cannot("read", file, error);
     let mut connection = open(copy).await.map_err(failed)?;
     let facts = inspect(&mut connection, file).await?;
-    let stored = stored(&mut connection).await.map_err(failed)?;
+    let stored = stored_in(copy).await.map_err(failed)?;
     secrets::try_open(key, &stored).map_err(|error| {
         let error = if error.cause().is_empty() {
             Error::unavailable(error.message().to_owned())
@@ -372,8 +373,16 @@ async fn inspect(connection: &mut SqliteConnection, file: &Path) -> Result<Facts
     })
 }
 
-/// What only the master key opens.
-async fn stored(connection: &mut SqliteConnection) -> Result<Stored, sqlx::Error> {
+async fn stored_in(file: &Path) -> Result<Stored, sqlx::Error> {
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(&format!("sqlite://{}?mode=ro", file.display())).await?;
+    let stored = stored(&mut connection).await?;
+    connection.close().await?;
+    Ok(stored)
+}
+
+/// What only the master key opens, in either database.
+pub async fn stored(connection: &mut AnyConnection) -> Result<Stored, sqlx::Error> {
     let mut value = async |name: &str| {
         sqlx::query_scalar("select value from meta where name = $1")
             .bind(name)

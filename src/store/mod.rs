@@ -80,9 +80,7 @@ pub struct Store {
 #[derive(Clone, Debug)]
 enum Kind {
     /// SQLite has one writer at a time: waiting here is fair, and costs nothing while waiting.
-    Sqlite {
-        writer: Arc<Semaphore>,
-    },
+    Sqlite { writer: Arc<Semaphore> },
     Postgres,
 }
 
@@ -169,11 +167,9 @@ impl Store {
         if let Kind::Sqlite { .. } = self.kind {
             return Ok(());
         }
-        let row = sqlx::query(
-            "select rolname::text as name, (rolsuper or rolbypassrls)::int8 as bypasses from pg_roles where rolname = current_user",
-        )
-        .fetch_one(&self.pool)
-        .await?;
+        let row = sqlx::query("select rolname::text as name, (case when rolsuper or rolbypassrls then 1 else 0 end)::int8 as bypasses from pg_roles where rolname = current_user")
+            .fetch_one(&self.pool)
+            .await?;
         if column::<i64>(&row, "bypasses")? == 0 {
             return Ok(());
         }

@@ -13,7 +13,7 @@ use smartermcp::{
     tool::Catalogue,
 };
 
-use crate::vendors::Vendors;
+use crate::{servers, vendors::Vendors};
 
 /// The operator's token of every test server.
 pub const OPERATOR: &str = "operator-token-of-the-tests-0123456789";
@@ -64,6 +64,7 @@ impl App {
         // Every name of a test leads to the server that plays the vendors; addresses of this machine are allowed for that.
         config.network.allow = vec!["127.0.0.1/32".parse().unwrap()];
         config.network.dns = Dns::Table(Arc::new(|_| vec![[127, 0, 0, 1].into()]));
+        servers::put_on(&mut config, &folder).await;
         set(&mut config);
         let clock = Clock::default();
         let server = Server::start(config, catalogue, clock.clone())

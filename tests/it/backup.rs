@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::json;
-use smartermcp::backends;
+use smartermcp::{backends, config::Database};
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::{
@@ -199,7 +199,12 @@ async fn a_call_that_the_backup_cut_off_is_not_run_again_and_an_ended_one_is_rep
 
     let said = restore(&folder.0, &file).await;
     assert!(done(&said).contains("outcome_unknown"), "{said:?}");
-    let app = App::in_folder(folder.0.clone(), |_| {}, backends::catalogue()).await;
+    let app = App::in_folder(
+        folder.0.clone(),
+        |config| config.database = Database::Embedded,
+        backends::catalogue(),
+    )
+    .await;
     let user = app.user_of(&user.token);
     // Nobody is called dead by a gateway that has just started itself.
     app.clock.advance(Duration::from_secs(11));

@@ -25,5 +25,6 @@ mod n8n;
 mod openapi;
 mod rest;
 mod secrets;
+mod servers;
 mod traces;
 mod vendors;

@@ -328,7 +328,7 @@ async fn doctor(file: Option<&Path>, json: bool) -> Result<()> {
     let findings = doctor::examine(file).await;
     say(&match json {
         true => format!("{:#}\n", doctor::json(&findings)),
-        false => findings.iter().map(|finding| format!("{finding}\n")).collect(),
+        false => doctor::text(&findings),
     })?;
     match findings.iter().filter(|finding| finding.verdict == Verdict::Fail).count() {
         0 => Ok(()),

@@ -70,6 +70,11 @@ impl fmt::Display for Finding {
     }
 }
 
+/// The findings for people: a line each.
+pub fn text(findings: &[Finding]) -> String {
+    findings.iter().fold(String::new(), |text, finding| text + &finding.to_string() + "\n")
+}
+
 /// The findings for a program.
 pub fn json(findings: &[Finding]) -> Value {
     json!({
@@ -279,7 +284,7 @@ fn room(folder: &Path, found: &mut Findings) {
             let says = format!("{} MiB are free for {}", left >> 20, folder.display());
             match left {
                 ..ROOM_FAIL => found.fail(CHECK, format!("{says}; writes are refused when none is left: make room")),
-                ..ROOM_WARN => found.warn(CHECK, format!("{says}; make room before none is left")),
+                ROOM_FAIL..ROOM_WARN => found.warn(CHECK, format!("{says}; make room before none is left")),
                 _ => found.ok(CHECK, says),
             }
         }
@@ -325,7 +330,7 @@ async fn postgres(config: &Config, url: &Secret, connections: u32, found: &mut F
             "select coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false)::text",
         )
         .await?;
-        let local = Url::parse(url.expose()).is_ok_and(|url| url.host_str().is_none_or(str::is_empty) || loopback(&url));
+        let local = Url::parse(url.expose()).is_ok_and(|url| url.host_str().is_none_or(on_this_machine));
         if encrypted != "true" && !local {
             found.warn(
                 "database encryption",
@@ -361,6 +366,12 @@ async fn postgres(config: &Config, url: &Secret, connections: u32, found: &mut F
             format!("DATABASE_URL names a PostgreSQL that cannot be asked ({error}). Check that it runs, and its host, port, database, user and password"),
         );
     }
+}
+
+/// Of a URL whose scheme is none of the web's, where an address is read as a name.
+fn on_this_machine(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.is_empty() || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Row-level security binds neither a superuser nor a role with `BYPASSRLS`.
@@ -523,8 +534,8 @@ fn skew(there: i64, before: i64, after: i64, found: &mut Findings) {
     let apart = (before - there).max(there - after).max(0);
     let says = format!("this machine's clock and PostgreSQL's are {apart} ms apart");
     match apart {
-        ..=SKEW_WARN_MS => found.ok(CHECK, says),
-        ..=SKEW_FAIL_MS => found.warn(CHECK, format!("{says}; set both by NTP")),
+        ..SKEW_WARN_MS => found.ok(CHECK, says),
+        SKEW_WARN_MS..=SKEW_FAIL_MS => found.warn(CHECK, format!("{says}; set both by NTP")),
         _ => found.fail(CHECK, format!("{says}: replicas would take each other for dead; set both by NTP")),
     }
 }

@@ -287,6 +287,7 @@ async fn postgresql_and_redis_are_looked_at_and_what_keeps_no_tenants_apart_fail
         ("DATABASE_URL", database.as_str()),
         ("REDIS_URL", redis.as_str()),
         ("SMARTERMCP_ADMIN_TOKEN", OPERATOR),
+        ("SMARTERMCP_DRAIN_SECS", "0"),
     ];
     assert_found(&doctor(&folder.0, &settings).await, "schema", "warn", "is empty");
     Process::serve_with(&folder.0, &settings).await.stop().await;

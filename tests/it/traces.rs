@@ -184,7 +184,8 @@ async fn each_attempt_has_a_span_and_says_how_it_failed() {
         assert_eq!(attribute(&span.attributes, "error.type"), "backend_down");
         assert_eq!((&span.trace_id, &span.parent_span_id), (&server.trace_id, &server.span_id));
     }
-    for number in ["1", "2", "3"] {
+    // Two requests run side by side, and five failures in a row let the connection rest.
+    for number in ["1", "2"] {
         let is_this = |span: &&Span| attribute(&span.attributes, "smartermcp.attempt") == number;
         assert!(attempts.iter().any(|span| is_this(&span)), "attempt {number}");
     }

@@ -151,12 +151,7 @@ impl Config {
             config.drain = Duration::from_secs(seconds);
         }
         config.services = settings.services()?;
-        for later in [
-            "VAULT_ADDR",
-            "VAULT_TOKEN",
-            "KAFKA_BROKERS",
-            "OTEL_EXPORTER_OTLP_ENDPOINT",
-        ] {
+        for later in ["VAULT_ADDR", "VAULT_TOKEN", "KAFKA_BROKERS", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
             if settings.text(later).is_some() {
                 return Err(Problem::new(
                     later,

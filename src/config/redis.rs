@@ -4,7 +4,8 @@ use url::Url;
 
 use super::{Problem, Secret, Settings};
 
-const RIGHT: &str = "redis://host:6379/0, rediss:// with TLS, redis+sentinel://host:26379,host:26379/mymaster/0 or redis+cluster://host:6379,host:6379";
+const RIGHT: &str =
+    "redis://host:6379/0, rediss:// with TLS, redis+sentinel://host:26379,host:26379/mymaster/0 or redis+cluster://host:6379,host:6379";
 
 const SENTINEL_PORT: u16 = 26379;
 
@@ -53,7 +54,11 @@ impl RedisServers {
         };
         match form {
             "" => at(hosts, &format!("/{path}")).map(Self::Single),
-            "cluster" => hosts.split(',').map(|host| at(host, "")).collect::<Result<_, _>>().map(Self::Cluster),
+            "cluster" => hosts
+                .split(',')
+                .map(|host| at(host, ""))
+                .collect::<Result<_, _>>()
+                .map(Self::Cluster),
             "sentinel" => {
                 let (master, db) = path.split_once('/').unwrap_or((path, ""));
                 if master.is_empty() {

@@ -294,7 +294,11 @@ impl Limits {
             Cell::CategoryHour(tool.category),
             Cell::CategoryMinute(tool.category),
         ];
-        let counted = if tool.category.counts(tool.route.effect()) { &cells[..] } else { &cells[..3] };
+        let counted = if tool.category.counts(tool.route.effect()) {
+            &cells[..]
+        } else {
+            &cells[..3]
+        };
         if let Err(error) = self.charge(caller, token, counted, &mut standing).await {
             return (Err(error), standing);
         }

@@ -120,7 +120,9 @@ impl Usage {
             let mut taken = Taken(Vec::new());
             for usage in batch {
                 let portions = usage.lock().take(now);
-                taken.0.extend(portions.into_iter().map(|(month, meter, amount)| (usage, month, meter, amount, 0)));
+                taken
+                    .0
+                    .extend(portions.into_iter().map(|(month, meter, amount)| (usage, month, meter, amount, 0)));
             }
             for (usage, month, meter, amount, total) in &mut taken.0 {
                 *total = store::usage::add(&mut tx, usage.tenant, month, meter.name(), *amount).await?;

@@ -136,7 +136,10 @@ impl Redis {
             }
             Err(why) => {
                 if said.as_ref() != Some(&why) {
-                    tracing::error!(source = why, "REDIS_URL: Redis cannot be reached; limits are counted in this process, trying again");
+                    tracing::error!(
+                        source = why,
+                        "REDIS_URL: Redis cannot be reached; limits are counted in this process, trying again"
+                    );
                     *said = Some(why);
                 }
             }
@@ -252,7 +255,9 @@ pub struct Examined {
 impl Link {
     async fn open(servers: &RedisServers) -> RedisResult<Self> {
         // The time of each command is bounded here, not by the library.
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(None);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(None);
         match servers {
             RedisServers::Single(url) => {
                 let client = Client::open(url.expose())?;
@@ -346,7 +351,10 @@ fn texts(value: Value) -> Vec<String> {
         Value::SimpleString(text) => vec![text],
         Value::VerbatimString { text, .. } => vec![text],
         Value::Array(items) => items.into_iter().flat_map(texts).collect(),
-        Value::Map(pairs) => pairs.into_iter().flat_map(|(name, value)| [texts(name), texts(value)].concat()).collect(),
+        Value::Map(pairs) => pairs
+            .into_iter()
+            .flat_map(|(name, value)| [texts(name), texts(value)].concat())
+            .collect(),
         _ => Vec::new(),
     }
 }

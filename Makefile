@@ -41,7 +41,8 @@ run: build ## Serve, with the settings of the environment
 	target/release/smartermcp serve
 
 bench: build ## Measure speed and memory against its peers on this machine
-	$(CARGO) bench --locked --bench gateway
+	$(CARGO) bench --locked --bench gateway --no-run
+	DURABLE=1 scripts/with-servers.sh $(CARGO) bench --locked --bench gateway
 
 openapi: ## Write openapi/smartermcp.json anew
 	$(CARGO) run --quiet -- openapi > openapi/smartermcp.json.new

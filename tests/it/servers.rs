@@ -1,6 +1,11 @@
 //! The PostgreSQL and Redis that the suite was given (`scripts/with-servers.sh`), if any: then every gateway of a test is on them,
 //! with a database of its own.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what the script that started this run says is in the environment"
+)]
+
 use std::path::Path;
 
 use smartermcp::config::{Config, Database, RedisServers, Secret};

@@ -296,7 +296,7 @@ fn key_before_first_start(config: &Config, found: &mut Findings) {
     match &config.master_key {
         MasterKeySource::Given(_) => found.ok("master key", "SMARTERMCP_MASTER_KEY; nothing is sealed under it yet"),
         MasterKeySource::File(path) if path.exists() => {
-            found.ok("master key", format!("{}; nothing is sealed under it yet", path.display()))
+            found.ok("master key", format!("{}; nothing is sealed under it yet", path.display()));
         }
         MasterKeySource::File(path) => found.ok("master key", format!("the first start makes {}; back it up then", path.display())),
     }

@@ -80,7 +80,9 @@ pub struct Store {
 #[derive(Clone, Debug)]
 enum Kind {
     /// SQLite has one writer at a time: waiting here is fair, and costs nothing while waiting.
-    Sqlite { writer: Arc<Semaphore> },
+    Sqlite {
+        writer: Arc<Semaphore>,
+    },
     Postgres,
 }
 

@@ -72,7 +72,9 @@ impl fmt::Display for Finding {
 
 /// The findings for people: a line each.
 pub fn text(findings: &[Finding]) -> String {
-    findings.iter().fold(String::new(), |text, finding| text + &finding.to_string() + "\n")
+    findings
+        .iter()
+        .fold(String::new(), |text, finding| text + &finding.to_string() + "\n")
 }
 
 /// The findings for a program.

@@ -1,4 +1,5 @@
 //! The doctor, with the binary that ships: what it says of a gateway that is well and of those that are not, changing nothing.
+//! The embedded parts are looked at without servers (`scripts/with-servers.sh`), the others with them.
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -72,6 +73,9 @@ async fn stopped() -> Folder {
 
 #[tokio::test]
 async fn a_gateway_that_is_well_passes_running_and_stopped_and_nothing_changes() {
+    if servers::given() {
+        return;
+    }
     let folder = stopped().await;
     let server = Process::serve(&folder.0).await;
     let address = server.address.to_string();
@@ -113,6 +117,9 @@ async fn a_gateway_that_is_well_passes_running_and_stopped_and_nothing_changes()
 
 #[tokio::test]
 async fn before_the_first_start_it_passes_and_makes_nothing() {
+    if servers::given() {
+        return;
+    }
     let folder = Folder::new();
     let missing = folder.0.join("data");
     let found = doctor(&missing, &[]).await;
@@ -138,6 +145,9 @@ async fn a_wrong_setting_is_the_one_finding() {
 
 #[tokio::test]
 async fn files_that_others_may_read_or_write_are_named_with_the_command_that_helps() {
+    if servers::given() {
+        return;
+    }
     let folder = stopped().await;
     let mode = |name: &str, mode: u32| std::fs::set_permissions(folder.0.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
     for (name, wrong, right, says) in [
@@ -156,6 +166,9 @@ async fn files_that_others_may_read_or_write_are_named_with_the_command_that_hel
 
 #[tokio::test]
 async fn a_damaged_database_another_key_and_another_schema_are_told_apart() {
+    if servers::given() {
+        return;
+    }
     let folder = stopped().await;
     let path = folder.0.join("smartermcp.db");
     let whole = std::fs::read(&path).unwrap();
@@ -197,6 +210,9 @@ async fn a_damaged_database_another_key_and_another_schema_are_told_apart() {
 
 #[tokio::test]
 async fn a_port_that_another_has_and_a_public_url_that_leads_elsewhere_are_found() {
+    if servers::given() {
+        return;
+    }
     let folder = stopped().await;
     let other = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = other.local_addr().unwrap().to_string();
@@ -218,6 +234,9 @@ async fn a_port_that_another_has_and_a_public_url_that_leads_elsewhere_are_found
 
 #[tokio::test]
 async fn what_does_not_answer_is_named_without_its_secret() {
+    if servers::given() {
+        return;
+    }
     let folder = stopped().await;
     let found = doctor(
         &folder.0,

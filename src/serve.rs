@@ -123,7 +123,7 @@ pub fn make_folder(path: &Path) -> Result<()> {
 }
 
 /// One server for one embedded database: two would each believe to know all that changed.
-fn lock(data_dir: &Path) -> Result<File> {
+pub fn lock(data_dir: &Path) -> Result<File> {
     let path = data_dir.join("serve.lock");
     let file = File::create(&path).map_err(|error| Error::unavailable(format!("{} cannot be written ({error})", path.display())))?;
     match file.try_lock() {

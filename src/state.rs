@@ -21,7 +21,7 @@ use crate::{
     limits::Limits,
     secrets::Secrets,
     store::{self, Reach, Store},
-    telemetry::Metrics,
+    telemetry::{Metrics, Spans},
     tool::Catalogue,
 };
 
@@ -37,6 +37,8 @@ pub struct State {
     pub connections: Connections,
     pub audit: Arc<Audit>,
     pub metrics: Arc<Metrics>,
+    /// Where a collector is set.
+    pub spans: Option<Spans>,
     pub freshness: Freshness,
     pub health: Health,
     pub running: Running,
@@ -58,6 +60,10 @@ impl State {
         let metrics = Metrics::new(&catalogue);
         let (audit, writer) = Audit::new(Arc::clone(&metrics));
         let instance = id::ordered().to_string();
+        let (spans, export) = match &config.otlp {
+            Some(otlp) => Spans::open(otlp, &instance, &metrics).map(|(spans, export)| (Some(spans), Some(export)))?,
+            None => (None, None),
+        };
         let now = clock.millis();
         let mut tx = store.write(Reach::Operator).await?;
         store::changes::beat(&mut tx, &instance, now).await?;
@@ -86,6 +92,7 @@ impl State {
             catalogue,
             limits,
             metrics,
+            spans,
             instance,
             config,
         });
@@ -96,6 +103,9 @@ impl State {
             Arc::clone(&state.known),
             state.stop.clone(),
         ));
+        if let Some(export) = export {
+            state.tasks.spawn(export.run(state.stop.clone()));
+        }
         if state.limits.redis().is_some() {
             let (limits, stop) = (Arc::clone(&state.limits), state.stop.clone());
             state.tasks.spawn(async move {

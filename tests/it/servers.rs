@@ -56,6 +56,11 @@ pub async fn past_the_gateway(folder: &Path) -> AnyConnection {
     AnyConnection::connect(&url).await.unwrap()
 }
 
+/// The URL of a folder's database, as a superuser.
+pub fn database_as_admin(folder: &Path) -> String {
+    format!("{}/{}", admin_url().unwrap(), name_of(folder))
+}
+
 /// Settings of the program over this folder: the servers of this run in place of the embedded parts.
 pub fn settings_of(folder: &Path) -> Vec<(&'static str, String)> {
     // Blocking: what starts the program is no async function.

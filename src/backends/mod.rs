@@ -8,6 +8,7 @@ pub mod client;
 mod connection;
 mod guard;
 pub mod n8n;
+pub mod prometheus;
 mod session;
 
 use std::{any::Any, pin::Pin, sync::Arc};
@@ -22,7 +23,7 @@ pub use self::{
     session::{Note, Notifier, Session},
 };
 use crate::{
-    error::{Error, Result},
+    error::{self, Error, Result},
     tool::{Catalogue, Definition},
 };
 
@@ -33,12 +34,12 @@ pub fn account_usage(tenant: &crate::auth::KnownTenant, now: i64) -> Value {
 
 /// Every tool of the gateway.
 pub fn tools() -> Vec<Definition> {
-    [account::tools(), n8n::tools()].into_iter().flatten().collect()
+    [account::tools(), n8n::tools(), prometheus::tools()].into_iter().flatten().collect()
 }
 
 /// Every kind of backend that a tenant can connect.
 pub fn kinds() -> Vec<Kind> {
-    vec![kind::<n8n::N8n>()]
+    vec![kind::<n8n::N8n>(), kind::<prometheus::Prometheus>()]
 }
 
 /// The gateway's own catalogue.
@@ -50,6 +51,8 @@ pub fn catalogue() -> Catalogue {
 pub trait Backend: Sized + Send + Sync + 'static {
     /// The kind of connection that it needs; `None` when it needs none.
     const KIND: Option<&'static str>;
+    /// Whether it speaks to anything outside the gateway.
+    const OUTSIDE: bool = Self::KIND.is_some();
 
     fn open(session: Session) -> impl Future<Output = Result<Self>> + Send;
 }
@@ -63,10 +66,62 @@ impl Backend for () {
     }
 }
 
+/// The call itself: for tools that have to tell of what went wrong beside their answer.
+impl Backend for Session {
+    const KIND: Option<&'static str> = None;
+
+    async fn open(session: Session) -> Result<Self> {
+        Ok(session)
+    }
+}
+
+/// A backend that a tool can do without: `None` when the tenant has not connected it. Any other failure to open it is one.
+impl<B: Backend> Backend for Option<B> {
+    const KIND: Option<&'static str> = None;
+    const OUTSIDE: bool = B::OUTSIDE;
+
+    async fn open(session: Session) -> Result<Self> {
+        match B::open(session).await {
+            Ok(backend) => Ok(Some(backend)),
+            Err(error) if error.kind() == error::Kind::NotConnected => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A backend whose failure to open is the tool's to tell: it has others, and answers in part.
+impl<B: Backend> Backend for Result<B> {
+    const KIND: Option<&'static str> = None;
+    const OUTSIDE: bool = B::OUTSIDE;
+
+    async fn open(session: Session) -> Result<Self> {
+        Ok(B::open(session).await)
+    }
+}
+
+/// Two backends, opened at the same time.
+impl<A: Backend, B: Backend> Backend for (A, B) {
+    /// The one that is needed. Where both are, a failure cannot be laid to either, so that none is named.
+    const KIND: Option<&'static str> = match (A::KIND, B::KIND) {
+        (Some(kind), None) | (None, Some(kind)) => Some(kind),
+        (None, None) | (Some(_), Some(_)) => None,
+    };
+    const OUTSIDE: bool = A::OUTSIDE || B::OUTSIDE;
+
+    async fn open(session: Session) -> Result<Self> {
+        tokio::try_join!(A::open(session.clone()), B::open(session))
+    }
+}
+
 /// A backend that a tenant connects, with a credential of its own form.
 pub trait Connected: Backend {
     const NAME: &'static str;
     type Credential: DeserializeOwned + JsonSchema + Send + Sync;
+
+    /// Looks at a credential of the right form, before it is stored: what in it can be seen to be wrong, by field.
+    fn check(_: &Self::Credential) -> Result<()> {
+        Ok(())
+    }
 
     /// Asks the backend whether address and credential work, without changing anything.
     fn test(&self) -> impl Future<Output = Result<Tested>> + Send;
@@ -135,6 +190,7 @@ fn kind<B: Connected>() -> Kind {
                     )),
                 }
             })?;
+            B::check(&credential)?;
             Ok(Arc::new(credential))
         },
         test: |session| {

@@ -278,6 +278,8 @@ pub struct Definition {
     pub logs: bool,
     /// The kind of connection that it needs, if any.
     pub backend: Option<&'static str>,
+    /// Whether a call speaks to anything outside the gateway.
+    pub outside: bool,
     pub input: input::InputSchema,
     pub output_schema: Option<Value>,
     run: fn(Value, Session) -> Answering,
@@ -316,6 +318,7 @@ pub fn tool<T: Tool>() -> Definition {
         },
         logs: T::LOGS,
         backend: T::Backend::KIND,
+        outside: T::Backend::OUTSIDE,
         input: input::InputSchema::new(T::NAME, schema),
         output_schema: <T::Output as Output>::schema(),
         run: |input, session| {

@@ -22,6 +22,7 @@ mod main_job;
 mod mcp;
 mod n8n;
 mod openapi;
+mod prometheus;
 mod rest;
 mod secrets;
 mod vendors;

@@ -34,7 +34,10 @@ pub fn account_usage(tenant: &crate::auth::KnownTenant, now: i64) -> Value {
 
 /// Every tool of the gateway.
 pub fn tools() -> Vec<Definition> {
-    [account::tools(), n8n::tools(), prometheus::tools()].into_iter().flatten().collect()
+    [account::tools(), n8n::tools(), prometheus::tools()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Every kind of backend that a tenant can connect.

@@ -90,7 +90,9 @@ impl Connected for Prometheus {
                 }
             }
             Some(Auth::Bearer { token }) if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                return Err(Error::invalid("credential.auth.token: must be visible ASCII characters, without spaces"));
+                return Err(Error::invalid(
+                    "credential.auth.token: must be visible ASCII characters, without spaces",
+                ));
             }
             Some(Auth::Bearer { .. }) | None => {}
         }
@@ -108,7 +110,11 @@ impl Connected for Prometheus {
 
     async fn test(&self) -> Result<Tested> {
         let found = self.instant(&catalogue::hosts(&self.credential.matcher)).await?;
-        let hosts = found.series.first().and_then(|series| series.samples.first()).map(|(_, value)| *value);
+        let hosts = found
+            .series
+            .first()
+            .and_then(|series| series.samples.first())
+            .map(|(_, value)| *value);
         let version = self.version().await;
         match hosts {
             Some(hosts) if hosts >= 1.0 => Ok(Tested {

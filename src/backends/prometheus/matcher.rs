@@ -67,7 +67,12 @@ mod tests {
     use super::*;
 
     fn of(labels: &[(&str, &str)]) -> Matcher {
-        Matcher(labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+        Matcher(
+            labels
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        )
     }
 
     #[test]

@@ -179,10 +179,8 @@ impl Tool for InfraMetrics {
             }
         }
         // In part is told; as a whole it is a failure.
-        if failures.len() == measures.len()
-            && let Some((_, error)) = failures.pop()
-        {
-            return Err(error);
+        if failures.len() == measures.len() && !failures.is_empty() {
+            return Err(failures.swap_remove(0).1);
         }
         for (measure, error) in failures {
             metrics

@@ -153,14 +153,18 @@ async fn hosts(prometheus: &Result<Option<Prometheus>>) -> Result<Option<Hosts>>
                     hosts.warnings.push(words);
                 }
             }
-            found.series.first().and_then(|series| series.samples.first()).map(|(_, value)| *value)
+            found
+                .series
+                .first()
+                .and_then(|series| series.samples.first())
+                .map(|(_, value)| *value)
         });
         hosts.figures.push((figure, value));
     }
     let failed = hosts.figures.iter().all(|(_, value)| value.is_err());
     let failure = hosts.figures.iter().find_map(|(_, value)| value.as_ref().err()).filter(|_| failed);
     session.note_health(Prometheus::NAME, failure.map(Error::kind));
-    if failed && let Some((_, Err(error))) = hosts.figures.pop() {
+    if failed && let (_, Err(error)) = hosts.figures.swap_remove(0) {
         return Err(error);
     }
     if hosts.figures.iter().all(|(_, value)| matches!(value, Ok(None))) {
@@ -213,7 +217,8 @@ impl Status {
 
     fn lack(&mut self, names: &[&'static str], reason: &str) {
         let reason = shortened(reason);
-        self.unavailable.extend(names.iter().map(|name| Unavailable::new(name, reason.clone())));
+        self.unavailable
+            .extend(names.iter().map(|name| Unavailable::new(name, reason.clone())));
     }
 
     fn says_something(&self) -> bool {

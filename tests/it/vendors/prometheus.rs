@@ -107,7 +107,10 @@ impl Prometheus {
         }
         match asked.path.as_str() {
             "/api/v1/status/buildinfo" => axum::Json(json!({ "status": "success", "data": { "version": "2.42.0" } })).into_response(),
-            "/api/v1/query" => self.success("vector", &self.series(&asked, &fault, |value| json!({ "value": [1_700_000_000.123, value] }))),
+            "/api/v1/query" => self.success(
+                "vector",
+                &self.series(&asked, &fault, |value| json!({ "value": [1_700_000_000.123, value] })),
+            ),
             "/api/v1/query_range" => {
                 let (start, end, step) = (asked.start.unwrap(), asked.end.unwrap(), asked.step.unwrap());
                 let most = match fault {

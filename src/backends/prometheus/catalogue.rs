@@ -52,16 +52,8 @@ impl Measure {
                 let idle = matcher.select("node_cpu_seconds_total", r#"mode="idle""#);
                 format!("100 * (1 - avg by (instance) (rate({idle}[{window}s])))")
             }
-            Measure::Memory => used(
-                &matcher.select("node_memory_MemAvailable_bytes", ""),
-                &matcher.select("node_memory_MemTotal_bytes", ""),
-                "max by (instance)",
-            ),
-            Measure::Disk => used(
-                &matcher.select("node_filesystem_avail_bytes", NO_DISK),
-                &matcher.select("node_filesystem_size_bytes", NO_DISK),
-                "max by (instance, mountpoint)",
-            ),
+            Measure::Memory => memory(matcher, |selector| format!("max by (instance) ({selector})")),
+            Measure::Disk => disk(matcher, |selector| format!("max by (instance, mountpoint) ({selector})")),
             Measure::NetworkIn => traffic("node_network_receive_bytes_total"),
             Measure::NetworkOut => traffic("node_network_transmit_bytes_total"),
         }
@@ -101,19 +93,12 @@ impl Figure {
             }
             Figure::Cpu => {
                 let idle = matcher.select("node_cpu_seconds_total", r#"mode="idle""#);
-                format!("100 * (1 - avg(rate({idle}[5m])))")
+                // A host that is gone has a rate for five minutes more: only those that still tell count.
+                format!("100 * (1 - avg(rate({idle}[5m]) and {idle}))")
             }
-            Figure::Memory => used(
-                &matcher.select("node_memory_MemAvailable_bytes", ""),
-                &matcher.select("node_memory_MemTotal_bytes", ""),
-                "sum(max by (instance)",
-            ),
+            Figure::Memory => memory(matcher, |selector| format!("sum(max by (instance) ({selector}))")),
             // A device may be mounted in several places.
-            Figure::Disk => used(
-                &matcher.select("node_filesystem_avail_bytes", NO_DISK),
-                &matcher.select("node_filesystem_size_bytes", NO_DISK),
-                "sum(max by (instance, device)",
-            ),
+            Figure::Disk => disk(matcher, |selector| format!("sum(max by (instance, device) ({selector}))")),
         }
     }
 }
@@ -123,10 +108,19 @@ pub(super) fn hosts(matcher: &Matcher) -> String {
     format!("count(count by (instance) ({}))", matcher.select("node_uname_info", ""))
 }
 
-/// The part of a whole that is not free, in percent.
-fn used(free: &str, whole: &str, folded: &str) -> String {
-    let end = if folded.starts_with("sum(") { ")" } else { "" };
-    format!("100 * (1 - {folded} ({free}){end} / {folded} ({whole}){end})")
+/// What programs have of the memory, in percent; what only caches files counts as free.
+fn memory(matcher: &Matcher, folded: impl Fn(String) -> String) -> String {
+    let [free, whole] = ["node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes"].map(|metric| folded(matcher.select(metric, "")));
+    format!("100 * (1 - {free} / {whole})")
+}
+
+/// How full disks are, in percent, as `df` has it: what is reserved for root counts neither as used nor as available.
+fn disk(matcher: &Matcher, folded: impl Fn(String) -> String) -> String {
+    let [size, free, available] = ["size", "free", "avail"].map(|what| {
+        let metric = format!("node_filesystem_{what}_bytes");
+        folded(matcher.select(&metric, NO_DISK))
+    });
+    format!("100 * ({size} - {free}) / ({size} - {free} + {available})")
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub struct State {
     pub running: Running,
     /// What is rendered once: the OpenAPI document, the page at `/`.
     pub pages: Pages,
+    /// The URL that clients are told, without a trailing slash.
+    pub base_url: String,
     /// This process, among its replicas.
     pub instance: String,
     /// Calls that must end before the process does.
@@ -65,7 +67,8 @@ impl State {
         tx.commit().await?;
         let limits = Arc::new(Limits::default());
         limits.switches.reload(&store).await?;
-        let pages = Pages::render(&catalogue, &config.base_url(bound));
+        let base_url = config.base_url(bound);
+        let pages = Pages::render(&catalogue, &base_url);
         let state = Arc::new(Self {
             known: Arc::new(Known::new(config.admin_token.as_ref().map(crate::config::Secret::expose))),
             connections: Connections::new(backends::kinds(), config.network.clone()),
@@ -77,6 +80,7 @@ impl State {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             pages,
+            base_url,
             clock,
             store,
             secrets,

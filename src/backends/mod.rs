@@ -6,21 +6,25 @@ pub mod account;
 mod breaker;
 pub mod client;
 mod connection;
+pub mod docker;
 mod guard;
 pub mod n8n;
 pub mod prometheus;
 mod session;
+mod transport;
 
 use std::{any::Any, pin::Pin, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use url::Url;
 
 pub use self::{
     connection::{Connection, Connections},
-    guard::{Guard, Refused},
+    guard::{Guard, Refused, read_url},
     session::{Note, Notifier, Session},
+    transport::Transport,
 };
 use crate::{
     error::{self, Error, Result},
@@ -34,7 +38,7 @@ pub fn account_usage(tenant: &crate::auth::KnownTenant, now: i64) -> Value {
 
 /// Every tool of the gateway.
 pub fn tools() -> Vec<Definition> {
-    [account::tools(), n8n::tools(), prometheus::tools()]
+    [account::tools(), docker::tools(), n8n::tools(), prometheus::tools()]
         .into_iter()
         .flatten()
         .collect()
@@ -42,7 +46,7 @@ pub fn tools() -> Vec<Definition> {
 
 /// Every kind of backend that a tenant can connect.
 pub fn kinds() -> Vec<Kind> {
-    vec![kind::<n8n::N8n>(), kind::<prometheus::Prometheus>()]
+    vec![kind::<docker::Docker>(), kind::<n8n::N8n>(), kind::<prometheus::Prometheus>()]
 }
 
 /// The gateway's own catalogue.
@@ -126,6 +130,14 @@ pub trait Connected: Backend {
         Ok(())
     }
 
+    /// How an address and a credential of this kind are reached: over HTTP, with the public roots, unless it says otherwise.
+    ///
+    /// # Errors
+    /// When the address or a certificate is of no form that this kind takes.
+    fn transport(url: &Url, _: &Self::Credential) -> Result<Transport> {
+        Ok(Transport::to(url.clone()))
+    }
+
     /// Asks the backend whether address and credential work, without changing anything.
     fn test(&self) -> impl Future<Output = Result<Tested>> + Send;
 }
@@ -149,6 +161,7 @@ pub struct Kind {
     pub name: &'static str,
     pub credential_schema: Value,
     read: fn(&[u8]) -> Result<Credential>,
+    transport: fn(&Url, &Credential) -> Result<Transport>,
     test: fn(Session) -> Testing,
 }
 
@@ -159,6 +172,14 @@ impl Kind {
     /// Names the field; never quotes a value.
     pub fn read_credential(&self, json: &[u8]) -> Result<Credential> {
         (self.read)(json)
+    }
+
+    /// How an address of this kind is reached with a credential that it has read.
+    ///
+    /// # Errors
+    /// When the kind does not take the address or a certificate.
+    pub fn transport(&self, url: &Url, credential: &Credential) -> Result<Transport> {
+        (self.transport)(url, credential)
     }
 
     pub async fn test(&self, session: Session) -> Result<Tested> {
@@ -195,6 +216,12 @@ fn kind<B: Connected>() -> Kind {
             })?;
             B::check(&credential)?;
             Ok(Arc::new(credential))
+        },
+        transport: |url, credential| {
+            let credential: &B::Credential = credential
+                .downcast_ref()
+                .ok_or_else(|| Error::internal(format!("the credential is not one of {}", B::NAME)))?;
+            B::transport(url, credential)
         },
         test: |session| {
             Box::pin(async move {

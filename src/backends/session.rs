@@ -138,6 +138,13 @@ pub enum Note {
         level: &'static str,
         data: Value,
     },
+    /// From here on the answer comes in lines.
+    Opened,
+    /// One line of it, counted from 1.
+    Line {
+        number: u64,
+        text: String,
+    },
 }
 
 /// Where a tool says how far it is. Nobody listens unless the client asked.
@@ -156,6 +163,19 @@ impl Notifier {
             progress,
             total,
             message: Some(message.into()),
+        });
+    }
+
+    /// Says that the answer will come line by line: REST begins its stream of events.
+    pub fn open(&self) {
+        self.send(|| Note::Opened);
+    }
+
+    /// A line of an answer that was opened. Whoever sends them bounds how many and how long.
+    pub fn line(&self, number: u64, text: &str) {
+        self.send(|| Note::Line {
+            number,
+            text: text.to_owned(),
         });
     }
 

@@ -1,5 +1,12 @@
 //! Prometheus: metrics over time and the status of the infrastructure, from a played one.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{Router, extract::Request, response::IntoResponse as _};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
@@ -488,6 +495,110 @@ async fn the_status_tells_of_hosts_where_only_prometheus_is_connected() {
     }
     played.set_up("0");
     assert_eq!(user.get(STATUS).await.json["vps_status"], "down");
+}
+
+/// Connects a played Docker with two containers of this tenant, one of them running, and one of somebody else's. Answers its switch:
+/// while that is set, it is not well.
+async fn connect_docker(app: &App, tenant: &Tenant) -> Arc<AtomicBool> {
+    let unwell = Arc::new(AtomicBool::new(false));
+    let (id, sick) = (tenant.id.clone(), Arc::clone(&unwell));
+    let router = Router::new().fallback(move |request: Request| {
+        let container = |digit: &str, tenant: &str, service: &str, state: &str, status: &str| {
+            json!({
+                "Id": digit.repeat(64), "Names": [format!("/{service}")], "Image": "played", "State": state, "Status": status,
+                "Labels": { "smarteros.tenant": tenant, "smarteros.service": service },
+            })
+        };
+        let answer = match (sick.load(Ordering::Relaxed), request.uri().path()) {
+            (true, _) => (StatusCode::INTERNAL_SERVER_ERROR, "{}").into_response(),
+            (false, "/version") => axum::Json(json!({ "Version": "27.0", "ApiVersion": "1.41", "MinAPIVersion": "1.24" })).into_response(),
+            (false, "/v1.41/containers/json") => axum::Json(json!([
+                container("a", &id, "web", "running", "Up 5 minutes (healthy)"),
+                container("b", &id, "job", "exited", "Exited (1) 2 hours ago"),
+                container("c", "somebody", "else", "running", "Up 5 minutes"),
+            ]))
+            .into_response(),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        };
+        async move { answer }
+    });
+    let url = app.vendors.play(&format!("docker-{}", tenant.slug), router);
+    app.operator()
+        .for_tenant(&tenant.id)
+        .put("/api/v1/connections/docker", json!({ "url": url, "credential": {} }))
+        .await
+        .assert_status(200);
+    unwell
+}
+
+#[tokio::test]
+async fn the_status_tells_of_hosts_containers_and_services_where_both_are_connected() {
+    let app = App::start().await;
+    let (tenant, user, _) = watched(&app, "luna", json!({})).await;
+    connect_docker(&app, &tenant).await;
+    let rest = user.get(STATUS).await;
+    rest.assert_status(200);
+    assert_eq!((&rest.json["vps_status"], &rest.json["memory_usage"]), (&json!("up"), &json!(61.5)));
+    assert_eq!(rest.json["containers"], json!({ "running": 1, "total": 2 }));
+    assert_eq!(rest.json["services"], json!({ "healthy": 1, "total": 2 }));
+    assert_eq!(rest.json["unavailable"], json!([]));
+    assert_eq!(user.call("infra_status", json!({})).await.content(), &rest.json);
+}
+
+#[tokio::test]
+async fn the_status_tells_of_containers_where_only_docker_is_connected() {
+    let app = App::start().await;
+    let tenant = app.tenant("luna").await;
+    let user = app.user(&tenant, &["read:services"]).await;
+    let unwell = connect_docker(&app, &tenant).await;
+    let rest = user.get(STATUS).await;
+    rest.assert_status(200);
+    assert_eq!(rest.json["containers"], json!({ "running": 1, "total": 2 }));
+    assert_eq!(rest.json["vps_status"], Value::Null);
+    let reason = "This tenant has not connected prometheus";
+    let figures = ["vps_status", "cpu_usage", "memory_usage", "disk_usage"];
+    assert_eq!(missing(&rest.json), figures.map(|name| (name, reason)));
+    // The only one that is connected fails: that is the answer, and not that the other is not connected.
+    unwell.store(true, Ordering::Relaxed);
+    user.get(STATUS).await.assert_problem(503, "backend_down");
+}
+
+#[tokio::test]
+async fn one_backend_that_fails_or_is_switched_off_leaves_what_the_other_tells() {
+    let app = App::start().await;
+    let (tenant, user, played) = watched(&app, "luna", json!({})).await;
+    let unwell = connect_docker(&app, &tenant).await;
+    unwell.store(true, Ordering::Relaxed);
+    let rest = user.get(STATUS).await;
+    rest.assert_status(200);
+    assert_eq!((&rest.json["vps_status"], &rest.json["containers"]), (&json!("up"), &Value::Null));
+    let lacks = missing(&rest.json);
+    assert_eq!((lacks.len(), lacks[0].0, lacks[1].0), (2, "containers", "services"));
+    assert!(lacks[0].1.contains("'docker' is currently unavailable"), "{lacks:?}");
+
+    unwell.store(false, Ordering::Relaxed);
+    played.set_fault(Fault::Answer(401, "{}"));
+    let rest = user.get(STATUS).await;
+    rest.assert_status(200);
+    assert_eq!(
+        (&rest.json["vps_status"], &rest.json["containers"]["running"]),
+        (&Value::Null, &json!(1))
+    );
+    assert!(missing(&rest.json)[0].1.contains("credential"), "{}", rest.text);
+
+    played.set_fault(Fault::None);
+    let switch = json!({ "backend": "docker", "reason": "the engine is being upgraded" });
+    app.operator().post("/api/v1/switches", switch).await.assert_status(201);
+    let rest = user.get(STATUS).await;
+    rest.assert_status(200);
+    assert_eq!((&rest.json["vps_status"], &rest.json["containers"]), (&json!("up"), &Value::Null));
+    assert!(
+        missing(&rest.json)[0]
+            .1
+            .contains("switched 'docker' off: the engine is being upgraded"),
+        "{}",
+        rest.text
+    );
 }
 
 #[tokio::test]

@@ -14,7 +14,11 @@ use super::{
 };
 use crate::{
     auth::Scope,
-    backends::{Connected as _, Session, client::shortened},
+    backends::{
+        Connected as _, Session,
+        client::shortened,
+        docker::{self, Docker, Share},
+    },
     error::{Error, Kind, Result},
     tool::{Category, Definition, Route, Tool, tool},
 };
@@ -84,48 +88,62 @@ impl Tool for InfraStatus {
     type Output = Status;
 
     async fn call(self, (session, prometheus): &Self::Backend) -> Result<Status> {
-        let (hosts, counts) = tokio::join!(part(hosts(prometheus)), part(counts()));
+        let (hosts, containers, services) = tokio::join!(
+            part(Prometheus::NAME, hosts(prometheus)),
+            part(Docker::NAME, docker::containers_running(session.clone())),
+            part(Docker::NAME, docker::services_healthy(session.clone())),
+        );
+        session.note_health(Docker::NAME, containers.as_ref().err().map(Error::kind));
         let mut status = Status::default();
         let mut failures = Vec::new();
         match hosts {
-            Ok(Some(hosts)) => status.take_hosts(hosts),
-            Ok(None) => status.lack(&Figure::ALL.map(Figure::name), "This tenant has not connected prometheus"),
-            Err(error) => {
-                status.lack(&Figure::ALL.map(Figure::name), error.message());
-                failures.push(error);
-            }
+            Ok(hosts) => status.take_hosts(hosts),
+            Err(error) => failures.push((Prometheus::NAME, Figure::ALL.map(Figure::name).to_vec(), error)),
         }
-        match counts {
-            Ok(Some(counts)) => status.take_counts(counts),
-            Ok(None) => status.lack(&COUNTS, "This tenant has not connected docker"),
-            Err(error) => {
-                status.lack(&COUNTS, error.message());
-                failures.push(error);
-            }
+        match containers {
+            Ok(Share { count, total }) => status.containers = Some(Containers { running: count, total }),
+            Err(error) => failures.push((Docker::NAME, vec!["containers"], error)),
         }
-        if status.says_something() {
-            for error in failures {
+        match services {
+            Ok(Share { count, total }) => status.services = Some(Services { healthy: count, total }),
+            Err(error) => failures.push((Docker::NAME, vec!["services"], error)),
+        }
+        if !status.says_something() {
+            return Err(whole(failures.into_iter().map(|(_, _, error)| error)));
+        }
+        for (backend, names, error) in failures {
+            let reason = if error.kind() == Kind::NotConnected {
+                format!("This tenant has not connected {backend}")
+            } else {
                 error.log(&session.request_id);
-            }
-            return Ok(status);
+                shortened(error.message())
+            };
+            status
+                .unavailable
+                .extend(names.iter().map(|name| Unavailable::new(name, reason.clone())));
         }
-        Err(failures.into_iter().next().unwrap_or_else(|| {
-            Error::new(
-                Kind::NotConnected,
-                "This tenant has connected neither prometheus nor docker, and this needs one of them. An administrator connects them with PUT /api/v1/connections/{backend}, or the tool connections_set.",
-            )
-        }))
+        Ok(status)
     }
 }
 
-/// A part within its own time limit, so that the other can still be told.
-async fn part<T>(asking: impl Future<Output = Result<Option<T>>>) -> Result<Option<T>> {
+/// A part within its own time limit, so that the others can still be told.
+async fn part<T>(backend: &'static str, asking: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(PART, asking)
         .await
-        .unwrap_or_else(|_| Err(Error::new(Kind::Timeout, "It did not answer in time")))
+        .unwrap_or_else(|_| Err(Error::new(Kind::Timeout, format!("'{backend}' did not answer in time"))))
 }
 
-/// What Prometheus tells; `None` when it is not connected.
+/// Why nothing at all could be told: what failed, before what is only not connected.
+fn whole(errors: impl Iterator<Item = Error>) -> Error {
+    errors.into_iter().find(|error| error.kind() != Kind::NotConnected).unwrap_or_else(|| {
+        Error::new(
+            Kind::NotConnected,
+            "This tenant has connected neither prometheus nor docker, and this needs one of them. An administrator connects them with PUT /api/v1/connections/{backend}, or the tool connections_set.",
+        )
+    })
+}
+
+/// What Prometheus tells.
 struct Hosts {
     /// In the order of [`Figure::ALL`]; null where there is no data, or a failure.
     figures: Vec<(Figure, Result<Option<f64>>)>,
@@ -133,10 +151,10 @@ struct Hosts {
     request_id: std::sync::Arc<str>,
 }
 
-async fn hosts(prometheus: &Result<Option<Prometheus>>) -> Result<Option<Hosts>> {
+async fn hosts(prometheus: &Result<Option<Prometheus>>) -> Result<Hosts> {
     let prometheus = match prometheus {
         Ok(Some(prometheus)) => prometheus,
-        Ok(None) => return Ok(None),
+        Ok(None) => return Err(Error::new(Kind::NotConnected, "This tenant has not connected prometheus")),
         Err(error) => return Err(error.repeated()),
     };
     let session = prometheus.http.session();
@@ -170,19 +188,7 @@ async fn hosts(prometheus: &Result<Option<Prometheus>>) -> Result<Option<Hosts>>
     if hosts.figures.iter().all(|(_, value)| matches!(value, Ok(None))) {
         return Err(no_series());
     }
-    Ok(Some(hosts))
-}
-
-const COUNTS: [&str; 2] = ["containers", "services"];
-
-/// What Docker tells; `None` when it is not connected. The one place where it is asked.
-struct Counts {
-    containers: Containers,
-    services: Services,
-}
-
-async fn counts() -> Result<Option<Counts>> {
-    Ok(None)
+    Ok(hosts)
 }
 
 impl Status {
@@ -208,17 +214,6 @@ impl Status {
             }
         }
         self.warnings = hosts.warnings;
-    }
-
-    fn take_counts(&mut self, counts: Counts) {
-        self.containers = Some(counts.containers);
-        self.services = Some(counts.services);
-    }
-
-    fn lack(&mut self, names: &[&'static str], reason: &str) {
-        let reason = shortened(reason);
-        self.unavailable
-            .extend(names.iter().map(|name| Unavailable::new(name, reason.clone())));
     }
 
     fn says_something(&self) -> bool {

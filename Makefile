@@ -21,13 +21,15 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
+# The suite twice: on the embedded parts, and on a PostgreSQL and a Redis that are started for it.
 unit:
-	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	  $(CARGO) nextest run --locked --no-fail-fast; \
-	else \
-	  echo "cargo-nextest is not installed; cargo test does the same, slower"; \
-	  $(CARGO) test --locked --no-fail-fast; \
-	fi
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then run="nextest run"; else \
+	  echo "cargo-nextest is not installed; cargo test does the same, slower"; run=test; \
+	fi; \
+	echo "== on SQLite, limits in process"; \
+	$(CARGO) $$run --locked --no-fail-fast; \
+	echo "== on PostgreSQL and Redis"; \
+	scripts/with-servers.sh $(CARGO) $$run --locked --no-fail-fast
 
 clients: ## Install the packages of the conformance suite and the real clients
 	@scripts/prepare-tests.sh
@@ -39,7 +41,8 @@ run: build ## Serve, with the settings of the environment
 	target/release/smartermcp serve
 
 bench: build ## Measure speed and memory against its peers on this machine
-	$(CARGO) bench --locked --bench gateway
+	$(CARGO) bench --locked --bench gateway --no-run
+	DURABLE=1 scripts/with-servers.sh $(CARGO) bench --locked --bench gateway
 
 openapi: ## Write openapi/smartermcp.json anew
 	$(CARGO) run --quiet -- openapi > openapi/smartermcp.json.new

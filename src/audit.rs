@@ -227,7 +227,7 @@ impl Writer {
                 store::audit::insert(&mut tx, waiting).await?;
                 tx.commit().await
             };
-            match written.await {
+            match store::in_time(written).await {
                 Ok(()) => {
                     self.stuck.store(false, Ordering::Relaxed);
                     #[expect(clippy::cast_precision_loss, reason = "at most the queue's length")]
@@ -268,10 +268,12 @@ fn sort(messages: Vec<Message>, waiting: &mut Vec<Entry>, told: &mut Vec<oneshot
 }
 
 async fn write_tally(store: &Store, clock: &crate::clock::Clock, limits: &Limits, known: Option<&Known>) {
-    if let Err(error) = limits.usage.flush(store, clock.millis()).await {
+    if let Err(error) = store::in_time(limits.usage.flush(store, clock.millis())).await {
         tracing::warn!(source = error.cause(), "usage could not be written; trying again");
     }
-    let uses = known.map(Known::take_uses).unwrap_or_default();
+    let mut uses = known.map(Known::take_uses).unwrap_or_default();
+    // In one order in every replica, so that two that write the same rows do not wait for each other.
+    uses.sort_unstable();
     if uses.is_empty() {
         return;
     }
@@ -280,7 +282,7 @@ async fn write_tally(store: &Store, clock: &crate::clock::Clock, limits: &Limits
         store::tokens::touch(&mut tx, &uses).await?;
         tx.commit().await
     };
-    if let Err(error) = written.await {
+    if let Err(error) = store::in_time(written).await {
         tracing::warn!(source = error.cause(), "last-used times could not be written");
     }
 }

@@ -278,7 +278,7 @@ async fn serve(config: Config) -> Result<()> {
 }
 
 async fn rotate(config: Config) -> Result<()> {
-    let store = Store::open(&config.data_dir).await?;
+    let store = Store::open(&config.database, &config.data_dir).await?;
     let rotated = rotate_key(&config.master_key, &store).await;
     store.close().await;
     let secrets::Rotated {

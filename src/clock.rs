@@ -26,6 +26,11 @@ impl Clock {
         self.micros() / 1000
     }
 
+    /// How far this clock is ahead of the system's: nothing, but in tests.
+    pub fn ahead_us(&self) -> i64 {
+        self.ahead_us.load(Ordering::Relaxed)
+    }
+
     /// Moves this clock on, for tests of what takes hours.
     pub fn advance(&self, by: Duration) {
         self.ahead_us

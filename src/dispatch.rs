@@ -86,7 +86,7 @@ pub async fn call(state: &Arc<State>, call: Call) -> Answer {
             "Unknown tool '{quoted}'; tools/list and GET /api/v1/tools name those of this token"
         ))
         .coded("unknown_tool");
-        let (outcome, standing) = refused(state, &call.caller, Category::Account, unknown);
+        let (outcome, standing) = refused(state, &call.caller, Category::Account, unknown).await;
         note_unknown(state, &call, &outcome);
         return Answer {
             outcome,
@@ -99,7 +99,7 @@ pub async fn call(state: &Arc<State>, call: Call) -> Answer {
     let (authorised, arguments) = match prepare(state, &call, &tool) {
         Ok(prepared) => prepared,
         Err(error) => {
-            let (outcome, standing) = refused(state, &call.caller, tool.category, error);
+            let (outcome, standing) = refused(state, &call.caller, tool.category, error).await;
             record.settle(&outcome).await;
             return Answer {
                 outcome,
@@ -110,7 +110,7 @@ pub async fn call(state: &Arc<State>, call: Call) -> Answer {
         }
     };
     let record = record.of_arguments(&arguments);
-    let (admitted, standing) = state.limits.admit(&state.store, authorised, state.clock.micros()).await;
+    let (admitted, standing) = state.limits.admit(&state.store, authorised).await;
     let (outcome, replayed) = match admitted {
         Err(error) => {
             let outcome = Err(error);
@@ -173,8 +173,8 @@ fn prepare(state: &State, call: &Call, tool: &Arc<Definition>) -> Result<(Author
 }
 
 /// A call that was denied or is invalid charges general and hour; when those are spent too, that is the answer.
-fn refused(state: &State, caller: &Caller, category: Category, error: Error) -> (Result<Rendered>, Standing) {
-    let (charged, standing) = state.limits.charge_refused(caller, category, state.clock.micros());
+async fn refused(state: &State, caller: &Caller, category: Category, error: Error) -> (Result<Rendered>, Standing) {
+    let (charged, standing) = state.limits.charge_refused(caller, category).await;
     (Err(charged.err().unwrap_or(error)), standing)
 }
 

@@ -345,10 +345,14 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         let away = match &error {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
-            // SQLite answers these when its file is locked, full or gone; PostgreSQL when it starts, stops or is out of connections.
+            // SQLite answers these when its file is locked, full or gone; PostgreSQL when it starts, stops, is out of connections, has
+            // become a standby, or took a statement back that waited too long or for a deadlock.
             // SQLite's extended codes hold the primary one in their lowest byte; PostgreSQL's have five characters.
             sqlx::Error::Database(database) => match database.code().as_deref() {
-                Some("57P01" | "57P02" | "57P03" | "53100" | "53300" | "08006" | "08001") => true,
+                Some(
+                    "57P01" | "57P02" | "57P03" | "57014" | "53100" | "53300" | "08006" | "08001" | "25006" | "25P03" | "40001" | "40P01"
+                    | "55P03",
+                ) => true,
                 Some(code) if code.len() < 5 => code
                     .parse::<u32>()
                     .is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14)),

@@ -28,6 +28,8 @@ pub struct Freshness {
     revision: AtomicI64,
     heard_at: AtomicI64,
     away: AtomicBool,
+    /// Since when every look has succeeded, epoch milliseconds.
+    steady_since: AtomicI64,
 }
 
 impl Freshness {
@@ -36,6 +38,7 @@ impl Freshness {
             heard_at: AtomicI64::new(clock.millis()),
             revision: AtomicI64::new(revision),
             away: AtomicBool::new(false),
+            steady_since: AtomicI64::new(clock.millis()),
             clock,
         }
     }
@@ -51,6 +54,11 @@ impl Freshness {
     /// Whether the last look at the database failed.
     pub fn database_is_away(&self) -> bool {
         self.away.load(Ordering::Relaxed)
+    }
+
+    /// Whether the database has answered all the time for as long: only then does the silence of another replica mean its death.
+    pub fn is_steady_for(&self, millis: i64) -> bool {
+        !self.database_is_away() && self.clock.millis() - self.steady_since.load(Ordering::Relaxed) >= millis
     }
 
     /// # Errors
@@ -79,6 +87,7 @@ pub async fn poll(state: &State) {
         Ok(Ok(())) => {
             freshness.heard_at.store(state.clock.millis(), Ordering::Relaxed);
             if freshness.away.swap(false, Ordering::Relaxed) {
+                freshness.steady_since.store(state.clock.millis(), Ordering::Relaxed);
                 tracing::info!("the database is back");
             }
         }

@@ -67,6 +67,9 @@ pub struct Report {
     pub uptime: i64,
     pub services: BTreeMap<String, Condition>,
     pub database: &'static str,
+    /// Where one is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<&'static str>,
     pub timestamp: String,
 }
 
@@ -165,9 +168,10 @@ impl Health {
         services
     }
 
-    /// The whole report. Only the database and the configured services move `status`.
-    pub fn report(&self, database_is_away: bool) -> Report {
-        let down = self.configured.iter().any(|service| service.condition() == Condition::Down);
+    /// The whole report. Only the database, Redis and the configured services move `status`. `redis_is_away`: `None` where there
+    /// is none.
+    pub fn report(&self, database_is_away: bool, redis_is_away: Option<bool>) -> Report {
+        let down = redis_is_away == Some(true) || self.configured.iter().any(|service| service.condition() == Condition::Down);
         Report {
             status: match (database_is_away, down) {
                 (true, _) => "unhealthy",
@@ -178,6 +182,7 @@ impl Health {
             uptime: (self.clock.millis() - self.started_at) / 1000,
             services: self.services(),
             database: if database_is_away { "disconnected" } else { "connected" },
+            redis: redis_is_away.map(|away| if away { "disconnected" } else { "connected" }),
             timestamp: crate::clock::rfc3339(self.clock.millis()),
         }
     }

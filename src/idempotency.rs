@@ -98,19 +98,22 @@ enum Kept {
 /// Waits, up to `deadline`, for a first call that still runs.
 ///
 /// `rights` is what the outcome depends on besides the arguments: an administrator's answer is not another's.
-pub async fn begin(state: &State, entry: Entry, key: Option<Key>, rights: &str, deadline: Instant) -> Result<Claimed> {
+pub async fn begin(state: &Arc<State>, entry: Entry, key: Option<Key>, rights: &str, deadline: Instant) -> Result<Claimed> {
     let arguments_hash = format!("{}{rights}", entry.arguments_hash);
     let Some(key) = key else {
-        let mut tx = state.store.write(Reach::Operator).await?;
+        let mut tx = state.store.write(Reach::of(&entry.tenant)).await?;
         crate::audit::open(&mut tx, &entry).await?;
-        tx.commit().await?;
+        if let Err(error) = tx.commit().await {
+            abandon(state, entry, None);
+            return Err(error);
+        }
         return Ok(Claimed::Begun(Begun { entry, key: None }));
     };
     loop {
         let now = state.clock.millis();
         let kept_since = now - i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
         // Looking needs no writer: many may wait for one call.
-        let mut tx = state.store.read(Reach::Operator).await?;
+        let mut tx = state.store.read(Reach::of(&entry.tenant)).await?;
         let first = rows::find(&mut tx, &entry.tenant, &key.0)
             .await?
             .filter(|first| first.created_at >= kept_since);
@@ -121,7 +124,10 @@ pub async fn begin(state: &State, entry: Entry, key: Option<Key>, rights: &str, 
             }
             continue;
         };
-        let alive = first.instance == state.instance || changes::lives(&mut tx, &first.instance, now - DEAD_AFTER_MS).await?;
+        // While the database was away nobody could say that he lives.
+        let alive = first.instance == state.instance
+            || !state.freshness.is_steady_for(DEAD_AFTER_MS)
+            || changes::lives(&mut tx, &first.instance, now - DEAD_AFTER_MS).await?;
         drop(tx);
         if first.tool != entry.tool || first.arguments_hash != arguments_hash {
             return Err(
@@ -162,8 +168,8 @@ pub async fn begin(state: &State, entry: Entry, key: Option<Key>, rights: &str, 
 }
 
 /// Claims the key and stores the open entry, in one transaction. False when somebody else was quicker.
-async fn claim(state: &State, entry: &Entry, key: &Key, arguments_hash: &str, kept_since: i64) -> Result<bool> {
-    let mut tx = state.store.write(Reach::Operator).await?;
+async fn claim(state: &Arc<State>, entry: &Entry, key: &Key, arguments_hash: &str, kept_since: i64) -> Result<bool> {
+    let mut tx = state.store.write(Reach::of(&entry.tenant)).await?;
     let claim = rows::Claim {
         tenant: entry.tenant.clone(),
         key: key.0.clone(),
@@ -175,6 +181,7 @@ async fn claim(state: &State, entry: &Entry, key: &Key, arguments_hash: &str, ke
         outcome: None,
     };
     if rows::claim(&mut tx, &claim, kept_since).await?.is_some() {
+        tx.undo().await?;
         return Ok(false);
     }
     // What is to come must be kept: a key that cannot seal (rotated meanwhile) refuses here, before anything is done.
@@ -187,15 +194,32 @@ async fn claim(state: &State, entry: &Entry, key: &Key, arguments_hash: &str, ke
     let running = (entry.tenant.clone(), key.0.clone());
     state.running.0.insert(running.clone(), Arc::default());
     if let Err(error) = tx.commit().await {
-        state.running.0.remove(&running);
+        abandon(state, entry.clone(), Some(key.clone()));
         return Err(error);
     }
     Ok(true)
 }
 
+/// A commit whose answer was lost may have been made. The call is refused, so what it left, if it did, is taken back as soon as
+/// the database answers; until then its duplicates wait.
+fn abandon(state: &Arc<State>, entry: Entry, key: Option<Key>) {
+    let begun = Begun { entry, key };
+    let refused = AuditOutcome::Done {
+        status: Kind::Unavailable.status().as_u16(),
+        error: Some("database_away"),
+        duration_ms: state.clock.millis() - begun.entry.at,
+    };
+    let answer = Err(Error::unavailable("The gateway's database went away"));
+    let task = {
+        let state = Arc::clone(state);
+        async move { finish(&state, &begun, &refused, &answer, false).await }
+    };
+    state.calls.spawn(task);
+}
+
 /// This process's claim is in the table but its call is not in memory: it may have ended between the two looks.
 async fn still_unfinished_is_a_race(state: &State, first: &rows::Claim) -> Result<bool> {
-    let mut tx = state.store.read(Reach::Operator).await?;
+    let mut tx = state.store.read(Reach::of(&first.tenant)).await?;
     let again = rows::find(&mut tx, &first.tenant, &first.key).await?;
     Ok(again.is_none_or(|again| again.outcome.is_some() || again.audit_id != first.audit_id))
 }
@@ -206,7 +230,7 @@ async fn still_unfinished_is_a_race(state: &State, first: &rows::Claim) -> Resul
 pub async fn finish(state: &State, begun: &Begun, outcome: &AuditOutcome, answer: &Result<Rendered>, reached: bool) {
     let mut pause = Duration::from_millis(50);
     loop {
-        match try_finish(state, begun, outcome, answer, reached).await {
+        match store::in_time(try_finish(state, begun, outcome, answer, reached)).await {
             Ok(()) => break,
             Err(error) => {
                 tracing::error!(
@@ -229,7 +253,7 @@ pub async fn finish(state: &State, begun: &Begun, outcome: &AuditOutcome, answer
 
 async fn try_finish(state: &State, begun: &Begun, outcome: &AuditOutcome, answer: &Result<Rendered>, reached: bool) -> Result<()> {
     let tenant = begun.entry.tenant.as_str();
-    let mut tx: Tx = state.store.write(Reach::Operator).await?;
+    let mut tx: Tx = state.store.write(Reach::of(tenant)).await?;
     crate::audit::complete(&mut tx, &begun.entry, outcome).await?;
     if let Some(Key(key)) = &begun.key {
         let kept = match answer {
@@ -259,9 +283,9 @@ async fn try_finish(state: &State, begun: &Begun, outcome: &AuditOutcome, answer
                     json = zeroize::Zeroizing::new(serde_json::to_vec(&lost).map_err(Error::internal)?);
                 }
                 let sealed = state.secrets.seal(&mut tx, &secrets::outcome_place(tenant, key), &json).await?;
-                rows::finish(&mut tx, tenant, key, sealed, state.clock.millis()).await?;
+                rows::finish(&mut tx, (tenant, key), &begun.entry.id, sealed, state.clock.millis()).await?;
             }
-            None => rows::free(&mut tx, tenant, key).await?,
+            None => rows::free(&mut tx, (tenant, key), &begun.entry.id).await?,
         }
     }
     tx.commit().await
@@ -296,5 +320,8 @@ pub async fn beat(state: &State) -> Result<()> {
     let now = state.clock.millis();
     let mut tx = state.store.write(Reach::Operator).await?;
     store::changes::beat(&mut tx, &state.instance, now).await?;
-    tx.commit().await
+    let replicas = changes::count_living(&mut tx, now - DEAD_AFTER_MS).await?;
+    tx.commit().await?;
+    state.limits.note_replicas(replicas);
+    Ok(())
 }

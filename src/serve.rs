@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::{
     backends::account::tokens::issue_operators,
     clock::Clock,
-    config::Config,
+    config::{Config, Database},
     error::{Error, Result},
     http,
     id::TenantId,
@@ -33,7 +33,7 @@ pub struct Server {
     pub new_operator_token: Option<Zeroizing<String>>,
     stop: CancellationToken,
     serving: JoinHandle<()>,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Server {
@@ -44,7 +44,10 @@ impl Server {
     pub async fn start(config: Config, catalogue: Catalogue, clock: Clock) -> Result<Self> {
         install_crypto();
         make_folder(&config.data_dir)?;
-        let lock = lock(&config.data_dir)?;
+        let lock = match config.database {
+            Database::Embedded => Some(lock(&config.data_dir)?),
+            Database::Postgres { .. } => None,
+        };
         let listener = TcpListener::bind(config.listen).await.map_err(|error| {
             Error::unavailable(format!(
                 "SMARTERMCP_LISTEN is {}, and that address cannot be listened on ({error}). Choose another, e.g. 127.0.0.1:8081",
@@ -67,10 +70,16 @@ impl Server {
         })
     }
 
-    /// Says that it is going, stops accepting, finishes the calls in flight, writes what is left: all within the configured time.
+    /// Says that it is going and waits until load balancers have seen it; then stops accepting, finishes the calls in flight,
+    /// writes what is left: all within the configured time.
     pub async fn stop(self) {
-        let until = Instant::now() + self.state.config.shutdown;
         self.state.health.drain();
+        let drain = self.state.config.drain;
+        if !drain.is_zero() {
+            tracing::info!(seconds = drain.as_secs(), "going: readiness says 503, calls are still taken");
+            tokio::time::sleep(drain).await;
+        }
+        let until = Instant::now() + self.state.config.shutdown;
         self.stop.cancel();
         if tokio::time::timeout_at(until - LAST_WRITES, self.serving).await.is_err() {
             tracing::warn!("connections were still open when the time to stop was over");
@@ -132,6 +141,7 @@ async fn first_start(state: &State) -> Result<Option<Zeroizing<String>>> {
     first_start_tenant(state).await?;
     let now = state.clock.millis();
     let mut tx = state.store.write(Reach::Operator).await?;
+    store::meta::lock(&mut tx).await?;
     let needs_token = state.config.admin_token.is_none() && !store::tokens::operator_has_one(&mut tx, now).await?;
     let token = match needs_token {
         true => Some(issue_operators(&mut tx, now, "first start").await?),
@@ -145,6 +155,7 @@ async fn first_start(state: &State) -> Result<Option<Zeroizing<String>>> {
 pub async fn first_start_tenant(state: &State) -> Result<()> {
     let now = state.clock.millis();
     let mut tx = state.store.write(Reach::Operator).await?;
+    store::meta::lock(&mut tx).await?;
     if store::tenants::find_by_slug(&mut tx, tenant::DEFAULT_SLUG).await?.is_none() {
         let default = Tenant {
             id: TenantId::random(),

@@ -55,7 +55,7 @@ pub struct State {
 impl State {
     /// Opens the state, and starts the tasks that keep it.
     pub async fn open(config: Config, catalogue: Catalogue, clock: Clock, bound: SocketAddr) -> Result<Arc<Self>> {
-        let store = Store::open(&config.data_dir).await?;
+        let store = Store::open(&config.database, &config.data_dir).await?;
         let secrets = Secrets::open(config.master_key.clone(), &store).await?;
         let metrics = Metrics::new(&catalogue);
         let (audit, writer) = Audit::new(Arc::clone(&metrics));
@@ -65,8 +65,11 @@ impl State {
         store::changes::beat(&mut tx, &instance, now).await?;
         let revision = store::changes::revision(&mut tx).await?;
         tx.commit().await?;
-        let limits = Arc::new(Limits::default());
+        let limits = Arc::new(Limits::new(config.redis.clone(), clock.clone()));
         limits.switches.reload(&store).await?;
+        if let Some(redis) = limits.redis() {
+            redis.open().await;
+        }
         let base_url = config.base_url(bound);
         let pages = Pages::render(&catalogue, &base_url);
         let state = Arc::new(Self {
@@ -97,6 +100,14 @@ impl State {
             Arc::clone(&state.known),
             state.stop.clone(),
         ));
+        if state.limits.redis().is_some() {
+            let (limits, stop) = (Arc::clone(&state.limits), state.stop.clone());
+            state.tasks.spawn(async move {
+                if let Some(redis) = limits.redis() {
+                    redis.keep(stop).await;
+                }
+            });
+        }
         jobs::start(&state, &state.tasks, &state.stop);
         Ok(state)
     }

@@ -3,8 +3,10 @@
 //! The environment wins over the file, the file over the defaults. A wrong value refuses the start with a sentence that names
 //! the variable, what is wrong with it and what would be right.
 
+mod database;
 mod master_key;
 mod network;
+mod redis;
 mod source;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -12,8 +14,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use url::Url;
 
 pub use self::{
+    database::Database,
     master_key::{KEY_BYTES, MasterKeySource, decode as decode_key, encode as hex},
     network::{Dns, Network, Origins, loopback},
+    redis::RedisServers,
     source::{Problem, Settings},
 };
 
@@ -24,6 +28,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `SMARTERMCP_DATA_DIR`: the SQLite file and `master.key`.
     pub data_dir: PathBuf,
+    /// `DATABASE_URL` and `SMARTERMCP_DATABASE_CONNECTIONS`: PostgreSQL; without it, the SQLite file.
+    pub database: Database,
+    /// `REDIS_URL`: where limits are counted for all replicas; without it, in this process.
+    pub redis: Option<RedisServers>,
     /// `SMARTERMCP_PUBLIC_URL`: what clients connect to; without it, the address that was listened on.
     pub public_url: Option<Url>,
     /// `SMARTERMCP_ADMIN_TOKEN`: the operator's token; without it one is made at the first start.
@@ -42,6 +50,8 @@ pub struct Config {
     pub audit_days: u32,
     /// `SMARTERMCP_SHUTDOWN_SECS`: how long calls in flight may go on after a stop was asked for.
     pub shutdown: Duration,
+    /// `SMARTERMCP_DRAIN_SECS`: how long readiness says 503 before the port is closed, so that a load balancer looks elsewhere first.
+    pub drain: Duration,
 }
 
 /// A secret setting: it does not print.
@@ -68,6 +78,8 @@ impl std::fmt::Debug for Secret {
 pub const ADMIN_TOKEN_MIN: usize = 32;
 const DEFAULT_AUDIT_DAYS: u32 = 365;
 const DEFAULT_SHUTDOWN_SECS: u64 = 30;
+/// Of a gateway that may have replicas; one that stands alone has nobody to hand its callers to.
+const DEFAULT_DRAIN_SECS: u64 = 5;
 
 impl Config {
     /// The defaults over a data directory: what a test or the demo starts from.
@@ -77,6 +89,8 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             master_key: MasterKeySource::File(data_dir.join("master.key")),
             data_dir,
+            database: Database::Embedded,
+            redis: None,
             public_url: None,
             admin_token: None,
             network: Network::default(),
@@ -85,6 +99,7 @@ impl Config {
             services: Vec::new(),
             audit_days: DEFAULT_AUDIT_DAYS,
             shutdown: Duration::from_secs(DEFAULT_SHUTDOWN_SECS),
+            drain: Duration::ZERO,
         }
     }
 
@@ -127,15 +142,16 @@ impl Config {
         if let Some(seconds) = settings.parsed("SMARTERMCP_SHUTDOWN_SECS", "a number of seconds, e.g. 30")? {
             config.shutdown = Duration::from_secs(seconds);
         }
+        config.database = Database::read(settings)?;
+        config.redis = RedisServers::read(settings)?;
+        if matches!(config.database, Database::Postgres { .. }) {
+            config.drain = Duration::from_secs(DEFAULT_DRAIN_SECS);
+        }
+        if let Some(seconds) = settings.parsed("SMARTERMCP_DRAIN_SECS", "a number of seconds, e.g. 5")? {
+            config.drain = Duration::from_secs(seconds);
+        }
         config.services = settings.services()?;
-        for later in [
-            "DATABASE_URL",
-            "REDIS_URL",
-            "VAULT_ADDR",
-            "VAULT_TOKEN",
-            "KAFKA_BROKERS",
-            "OTEL_EXPORTER_OTLP_ENDPOINT",
-        ] {
+        for later in ["VAULT_ADDR", "VAULT_TOKEN", "KAFKA_BROKERS", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
             if settings.text(later).is_some() {
                 return Err(Problem::new(
                     later,

@@ -13,7 +13,8 @@ use super::json;
 use crate::state::State;
 
 pub async fn health(Shared(state): Shared<Arc<State>>) -> Response {
-    let report = state.health.report(database_is_away(&state));
+    let redis_is_away = state.limits.redis().map(|redis| !redis.is_here());
+    let report = state.health.report(database_is_away(&state), redis_is_away);
     let status = if report.status == "unhealthy" {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
@@ -50,6 +51,10 @@ pub async fn database(Shared(state): Shared<Arc<State>>) -> Response {
 }
 
 pub async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
+    state.metrics.database_up.set(f64::from(u8::from(!database_is_away(&state))));
+    if let Some(redis) = state.limits.redis() {
+        state.metrics.redis_up.set(f64::from(u8::from(redis.is_here())));
+    }
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
         state.metrics.render(),

@@ -84,10 +84,15 @@ impl Edge {
         headers.insert(header::X_FRAME_OPTIONS, DENY);
         headers.insert(header::REFERRER_POLICY, NO_REFERRER);
         headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+        if self.state.health.is_draining() {
+            // The next request on this connection would find the port closed: it goes elsewhere.
+            headers.insert(header::CONNECTION, CLOSE);
+        }
         response
     }
 }
 
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const DENY: HeaderValue = HeaderValue::from_static("DENY");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");

@@ -165,26 +165,35 @@ fn blocks(content: &Content) -> String {
 }
 
 async fn tools(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    shown(&state, &request.into_parts().0, listing::rest).await
+    shown(&state, &request.into_parts().0, async |state, caller| listing::rest(state, caller)).await
 }
 
 async fn whoami(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    shown(&state, &request.into_parts().0, listing::whoami).await
+    shown(&state, &request.into_parts().0, async |state, caller| {
+        if let Some(known) = caller.tenant()
+            && let Err(error) = known.usage.refresh(&state.store, state.clock.millis()).await
+        {
+            // What this replica knows is shown; the watch on the database has said that it is away.
+            tracing::debug!(source = error.cause(), "usage could not be read");
+        }
+        listing::whoami(state, caller)
+    })
+    .await
 }
 
 /// What is told to any valid token, against the cell of protocol methods.
-async fn shown(state: &Arc<State>, parts: &Parts, show: fn(&State, &Caller) -> Value) -> Response {
+async fn shown(state: &Arc<State>, parts: &Parts, show: impl AsyncFn(&State, &Caller) -> Value) -> Response {
     let RequestId(request_id) = own_id(parts);
     let admitted = async {
         let caller = caller(state, parts).await?;
-        let (admitted, standing) = state.limits.admit_protocol(&caller, state.clock.micros());
+        let (admitted, standing) = state.limits.admit_protocol(&caller).await;
         Ok::<(Caller, Result<()>, Standing), Error>((caller, admitted, standing))
     };
     match admitted.await {
         Err(error) => refuse(&error, &request_id),
         Ok((caller, admitted, standing)) => {
             let mut response = match admitted {
-                Ok(()) => json(StatusCode::OK, show(state, &caller).to_string()),
+                Ok(()) => json(StatusCode::OK, show(state, &caller).await.to_string()),
                 Err(error) => {
                     state.metrics.limited(caller.agent());
                     problem::response(&error, Some(&request_id))

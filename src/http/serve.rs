@@ -20,6 +20,8 @@ use crate::state::State;
 const CONNECTIONS: usize = 10_000;
 /// How long the head of a request may take, and an idle connection may wait for the next: longer than a proxy's idle time.
 const HEAD: Duration = Duration::from_secs(75);
+/// Connections that are served although they came in while the port was being closed.
+const LATE: usize = 256;
 /// Pause after an error of the listening socket itself (out of file descriptors).
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -31,17 +33,22 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationT
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).pipeline_flush(true);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
+    let mut late = 0;
+    while late < LATE {
+        late += usize::from(stop.is_cancelled());
         if places.available_permits() == 0 {
             tracing::warn!(open = CONNECTIONS, "every place for a connection is taken; more wait");
         }
         let place = tokio::select! {
-            () = stop.cancelled() => break,
+            biased;
             place = Arc::clone(&places).acquire_owned() => place,
+            () = stop.cancelled() => break,
         };
         let accepted = tokio::select! {
-            () = stop.cancelled() => break,
+            biased;
             accepted = listener.accept() => accepted,
+            // Only now: who was already let in by the kernel is served.
+            () = stop.cancelled() => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,

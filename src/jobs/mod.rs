@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::MissedTickBehavior;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{error::Result, freshness, health, idempotency, state::State};
+use crate::{error::Result, freshness, health, idempotency, state::State, store};
 
 const BEAT: Duration = Duration::from_secs(3);
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ pub fn start(state: &Arc<State>, tasks: &TaskTracker, stop: &CancellationToken) 
         if state.freshness.database_is_away() {
             Ok(())
         } else {
-            idempotency::beat(&state).await
+            store::in_time(idempotency::beat(&state)).await
         }
     });
     every("metrics upkeep", UPKEEP, state, tasks, stop, |state| async move {

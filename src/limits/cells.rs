@@ -33,6 +33,8 @@ const WIDEST: u32 = 1_000_000;
 pub enum Cell {
     General,
     Hour,
+    /// Shared by the tenant's tokens.
+    Tenant,
     CategoryHour(Category),
     CategoryMinute(Category),
     Protocol,
@@ -41,13 +43,15 @@ pub enum Cell {
 impl Cell {
     const COUNT: usize = 3 + 2 * Category::COUNT;
 
-    const fn index(self) -> usize {
+    /// Its place among a token's cells; the tenant's is none of them.
+    const fn index(self) -> Option<usize> {
         match self {
-            Cell::General => 0,
-            Cell::Hour => 1,
-            Cell::Protocol => 2,
-            Cell::CategoryHour(category) => 3 + category as usize,
-            Cell::CategoryMinute(category) => 3 + Category::COUNT + category as usize,
+            Cell::Tenant => None,
+            Cell::General => Some(0),
+            Cell::Hour => Some(1),
+            Cell::Protocol => Some(2),
+            Cell::CategoryHour(category) => Some(3 + category as usize),
+            Cell::CategoryMinute(category) => Some(3 + Category::COUNT + category as usize),
         }
     }
 
@@ -56,6 +60,7 @@ impl Cell {
         match self {
             Cell::General => "general",
             Cell::Hour => "hour",
+            Cell::Tenant => "tenant",
             Cell::Protocol => "protocol",
             Cell::CategoryHour(category) | Cell::CategoryMinute(category) => category.name(),
         }
@@ -73,12 +78,14 @@ impl Default for Cells {
 }
 
 impl Cells {
-    pub fn charge(&self, cell: Cell, rate: Rate, now: i64) -> Charged {
-        charge(&self.0[cell.index()], rate, now)
+    /// Charges a cell of the token, or the tenant's that stands beside.
+    pub fn charge(&self, tenant: &AtomicI64, cell: Cell, rate: Rate, now: i64) -> Charged {
+        charge(cell.index().map_or(tenant, |index| &self.0[index]), rate, now)
     }
 
-    pub fn tat(&self, cell: Cell) -> i64 {
-        self.0[cell.index()].load(Ordering::Relaxed)
+    /// Makes every cell full.
+    pub fn fill(&self) {
+        self.0.iter().for_each(|tat| tat.store(0, Ordering::Relaxed));
     }
 
     /// Whether every cell is full again, so that forgetting this state changes nothing.
@@ -95,7 +102,7 @@ pub struct Charged {
 }
 
 /// Charges one cell, without a lock.
-pub fn charge(cell: &AtomicI64, rate: Rate, now: i64) -> Charged {
+fn charge(cell: &AtomicI64, rate: Rate, now: i64) -> Charged {
     let mut tat = cell.load(Ordering::Relaxed);
     loop {
         match rate.admit(tat, now) {
@@ -258,6 +265,7 @@ impl Rates {
         match cell {
             Cell::General => Some(self.general),
             Cell::Hour => Some(self.hour),
+            Cell::Tenant => Some(TENANT),
             Cell::CategoryHour(category) => self.category_hour[category as usize],
             Cell::CategoryMinute(category) => self.minute[category as usize],
             Cell::Protocol => Some(PROTOCOL),

@@ -41,9 +41,28 @@ impl Rate {
         self.burst
     }
 
+    /// How far a TAT may lie ahead of now: all but one call of the burst, in microseconds.
+    pub const fn tolerance_us(self) -> i64 {
+        (self.burst as i64 - 1) * self.interval_us
+    }
+
+    /// Between two calls at the steady rate, in microseconds.
+    pub const fn interval_us(self) -> i64 {
+        self.interval_us
+    }
+
+    /// This rate's part for one of several replicas that cannot ask each other: the same burst, and a share of the steady rate.
+    pub const fn shared_by(self, replicas: u32) -> Self {
+        let replicas = if replicas > 1 { replicas } else { 1 };
+        Self {
+            interval_us: self.interval_us * replicas as i64,
+            ..self
+        }
+    }
+
     /// The new TAT, or how many microseconds to wait.
     pub const fn admit(self, tat: i64, now: i64) -> Result<i64, i64> {
-        let earliest = tat - (self.burst as i64 - 1) * self.interval_us;
+        let earliest = tat - self.tolerance_us();
         if now >= earliest {
             let from = if tat > now { tat } else { now };
             Ok(from + self.interval_us)

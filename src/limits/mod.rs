@@ -5,10 +5,14 @@
 mod cells;
 pub mod gcra;
 pub mod quota;
+pub mod redis;
 mod switches;
 
 use std::{
-    sync::{Arc, atomic::AtomicI64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,9 +21,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::{
-    cells::{Cell, Charged, TENANT, charge},
+    cells::{Cell, Charged},
     gcra::Rate,
     quota::{Meter, Usage},
+    redis::Redis,
 };
 pub use self::{
     cells::{Cells, Custom, General, PROTOCOL, PerCategory, Rates},
@@ -27,7 +32,9 @@ pub use self::{
     switches::Switches,
 };
 use crate::{
-    auth::{Authorised, Caller},
+    auth::{Authorised, Caller, KnownToken},
+    clock::Clock,
+    config::RedisServers,
     error::{Error, Kind, Result},
     id::{TenantId, TokenId},
     store::Store,
@@ -46,9 +53,16 @@ const PLACE_WAIT: Duration = Duration::from_secs(1);
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// The state of all limits in this process.
+/// The state of all limits.
 #[derive(Debug)]
 pub struct Limits {
+    clock: Clock,
+    /// Where cells are kept for all replicas; without it, and while it is silent, they are kept here.
+    redis: Option<Redis>,
+    /// Calls found Redis silent, and count here.
+    alone: AtomicBool,
+    /// How many replicas live.
+    replicas: AtomicU32,
     tokens: DashMap<TokenId, Arc<Cells>>,
     tenants: DashMap<TenantId, Arc<TenantState>>,
     usual: Arc<Rates>,
@@ -134,9 +148,13 @@ impl Standing {
     }
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    pub fn new(redis: Option<RedisServers>, clock: Clock) -> Self {
         Self {
+            clock,
+            redis: redis.map(Redis::new),
+            alone: AtomicBool::new(false),
+            replicas: AtomicU32::new(1),
             tokens: DashMap::new(),
             tenants: DashMap::new(),
             usual: Arc::new(Rates::new(None)),
@@ -144,9 +162,26 @@ impl Default for Limits {
             switches: Switches::default(),
         }
     }
-}
 
-impl Limits {
+    /// Where the cells of all replicas are, if anywhere.
+    pub fn redis(&self) -> Option<&Redis> {
+        self.redis.as_ref()
+    }
+
+    /// Whether Redis is configured and does not answer.
+    pub fn redis_is_away(&self) -> bool {
+        self.redis.as_ref().is_some_and(|redis| !redis.is_here())
+    }
+
+    /// Notes how many replicas live, this one among them.
+    pub fn note_replicas(&self, living: i64) {
+        self.replicas.store(u32::try_from(living).unwrap_or(1).max(1), Ordering::Relaxed);
+    }
+
+    fn replicas(&self) -> u32 {
+        self.replicas.load(Ordering::Relaxed)
+    }
+
     /// The cells of a token, which outlive its entry in the cache.
     pub fn cells(&self, token: TokenId) -> Arc<Cells> {
         Arc::clone(&self.tokens.entry(token).or_default())
@@ -175,35 +210,71 @@ impl Limits {
     }
 
     /// Charges a protocol method: `tools/list`, `ping`, whoami.
-    pub fn admit_protocol(&self, caller: &Caller, now: i64) -> (Result<()>, Standing) {
+    pub async fn admit_protocol(&self, caller: &Caller) -> (Result<()>, Standing) {
         let Some(token) = caller.limited() else {
             return (Ok(()), Standing::default());
         };
         let mut standing = Standing::new(token.rates.protocol_policy());
-        let charged = token.cells.charge(Cell::Protocol, PROTOCOL, now);
-        (standing.note(Cell::Protocol.name(), PROTOCOL, charged, now), standing)
+        let charged = self.charge(caller, token, &[Cell::Protocol], &mut standing).await;
+        (charged, standing)
     }
 
     /// Charges a call that was refused before it could be admitted: general and hour only.
-    pub fn charge_refused(&self, caller: &Caller, category: Category, now: i64) -> (Result<()>, Standing) {
+    pub async fn charge_refused(&self, caller: &Caller, category: Category) -> (Result<()>, Standing) {
         let Some(token) = caller.limited() else {
             return (Ok(()), Standing::default());
         };
         let mut standing = Standing::new(token.rates.policy(category));
-        for cell in [Cell::General, Cell::Hour] {
-            if let Some(rate) = token.rates.of(cell)
-                && let Err(error) = standing.note(cell.name(), rate, token.cells.charge(cell, rate, now), now)
-            {
-                return (Err(error), standing);
+        let charged = self.charge(caller, token, &[Cell::General, Cell::Hour], &mut standing).await;
+        (charged, standing)
+    }
+
+    /// Charges cells in their order, wherever they are kept. The first that refuses stops.
+    async fn charge(&self, caller: &Caller, token: &KnownToken, cells: &[Cell], standing: &mut Standing) -> Result<()> {
+        let Some(tenant) = caller.tenant() else {
+            return Err(Error::internal("a tenant's token without its tenant reached the limits"));
+        };
+        let cells = cells.iter().filter_map(|cell| Some((*cell, token.rates.of(*cell)?)));
+        let mut replicas = 1;
+        if let Some(redis) = &self.redis {
+            let cells: Vec<_> = cells.clone().collect();
+            let keys: Vec<_> = {
+                let (tenant, token) = (tenant.tenant.id.to_string(), token.id.to_string());
+                cells
+                    .iter()
+                    .map(|(cell, rate)| (redis::key(&tenant, &token, *cell), *rate))
+                    .collect()
+            };
+            if let Some((now, charged)) = redis.charge(&keys, self.clock.ahead_us()).await {
+                self.alone.store(false, Ordering::Relaxed);
+                for ((cell, rate), charged) in cells.iter().zip(charged) {
+                    standing.note(cell.name(), *rate, charged, now)?;
+                }
+                return Ok(());
             }
+            // With fresh cells: what they held is from the last time that Redis was silent.
+            if !self.alone.swap(true, Ordering::Relaxed) {
+                self.fill();
+            }
+            replicas = self.replicas();
         }
-        (Ok(()), standing)
+        let now = self.clock.micros();
+        for (cell, rate) in cells {
+            let rate = rate.shared_by(replicas);
+            standing.note(cell.name(), rate, token.cells.charge(&tenant.limits.cell, cell, rate, now), now)?;
+        }
+        Ok(())
+    }
+
+    fn fill(&self) {
+        self.tokens.iter().for_each(|cells| cells.fill());
+        self.tenants.iter().for_each(|tenant| tenant.cell.store(0, Ordering::Relaxed));
     }
 
     /// Charges the call's cells in their order, then the plan's quota, and takes a place among the calls in flight.
     ///
     /// The first refusal stops: the refusing cell and later ones stay as they were, earlier charges stay.
-    pub async fn admit(&self, store: &Store, call: Authorised, now: i64) -> (Result<Admitted>, Standing) {
+    pub async fn admit(&self, store: &Store, call: Authorised) -> (Result<Admitted>, Standing) {
         let caller = call.caller();
         let tool = call.tool();
         let Some(token) = caller.limited() else {
@@ -216,20 +287,19 @@ impl Limits {
                 standing,
             );
         };
-        let counted = tool.category.counts(tool.route.effect());
-        let token_cell = |standing: &mut Standing, cell: Cell| match token.rates.of(cell) {
-            Some(rate) => standing.note(cell.name(), rate, token.cells.charge(cell, rate, now), now),
-            None => Ok(()),
+        let cells = [
+            Cell::General,
+            Cell::Hour,
+            Cell::Tenant,
+            Cell::CategoryHour(tool.category),
+            Cell::CategoryMinute(tool.category),
+        ];
+        let counted = if tool.category.counts(tool.route.effect()) {
+            &cells[..]
+        } else {
+            &cells[..3]
         };
-        let charged = token_cell(&mut standing, Cell::General)
-            .and_then(|()| token_cell(&mut standing, Cell::Hour))
-            .and_then(|()| standing.note("tenant", TENANT, charge(&tenant.limits.cell, TENANT, now), now))
-            .and_then(|()| match counted {
-                true => token_cell(&mut standing, Cell::CategoryHour(tool.category))
-                    .and_then(|()| token_cell(&mut standing, Cell::CategoryMinute(tool.category))),
-                false => Ok(()),
-            });
-        if let Err(error) = charged {
+        if let Err(error) = self.charge(caller, token, counted, &mut standing).await {
             return (Err(error), standing);
         }
         let place = match place(&tenant.limits.in_flight, "of this tenant").await {
@@ -237,9 +307,9 @@ impl Limits {
             Err(error) => return (Err(error), standing),
         };
         let meters = [tool.category.metered().then_some(Meter::ApiCalls), tool.meter];
-        let now_ms = now / 1000;
+        let now = self.clock.millis();
         for meter in meters.into_iter().flatten() {
-            if let Err(error) = tenant.usage.charge(store, &tenant.plan, meter, now_ms).await {
+            if let Err(error) = tenant.usage.charge(store, &tenant.plan, meter, self.replicas(), now).await {
                 return (Err(error), standing);
             }
         }

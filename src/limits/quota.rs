@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dashmap::DashMap;
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 
+use super::cells::TENANT;
 use crate::{
     error::{Error, Kind, Result},
     id::TenantId,
@@ -53,6 +54,8 @@ impl Meter {
 
 /// How near to its quota a batched meter becomes exact: more than all replicas may hold unwritten.
 const EXACT_BELOW: i64 = 1500;
+/// What other replicas may have counted in a second since this one last read the counter: the tenant's own limit bounds it.
+const OTHERS_PER_SECOND: i64 = TENANT.count() as i64 / TENANT.period_secs() as i64 + 1;
 
 /// The counters of all tenants that this process has seen.
 #[derive(Debug, Default)]
@@ -75,6 +78,8 @@ struct Month {
     /// When it ends, epoch milliseconds.
     end: i64,
     written: [i64; Meter::ALL.len()],
+    /// When `written` was last read from the database, epoch milliseconds.
+    read_at: i64,
     pending: [i64; Meter::ALL.len()],
     /// What a month that has ended still has to write.
     left_over: Vec<(String, Meter, i64)>,
@@ -102,35 +107,29 @@ impl Usage {
 
     /// Writes what is counted and not yet written. What cannot be written stays for the next time.
     pub async fn flush(&self, store: &Store, now: i64) -> Result<()> {
-        let waiting: Vec<_> = self
+        let mut waiting: Vec<_> = self
             .0
             .iter()
             .filter(|usage| usage.lock().is_waiting())
             .map(|usage| Arc::clone(&usage))
             .collect();
+        // In one order in every replica, so that two that write the same rows do not wait for each other.
+        waiting.sort_unstable_by_key(|usage| usage.tenant);
         for batch in waiting.chunks(64) {
             let mut tx = store.write(Reach::Operator).await?;
-            let mut taken: Vec<Portion<'_>> = Vec::new();
+            let mut taken = Taken(Vec::new());
             for usage in batch {
                 let portions = usage.lock().take(now);
-                taken.extend(portions.into_iter().map(|(month, meter, amount)| (usage, month, meter, amount, 0)));
+                taken
+                    .0
+                    .extend(portions.into_iter().map(|(month, meter, amount)| (usage, month, meter, amount, 0)));
             }
-            for index in 0..taken.len() {
-                let (usage, month, meter, amount, _) = &taken[index];
-                match store::usage::add(&mut tx, usage.tenant, month, meter.name(), *amount).await {
-                    Ok(total) => taken[index].4 = total,
-                    Err(error) => {
-                        give_back(&taken);
-                        return Err(error);
-                    }
-                }
+            for (usage, month, meter, amount, total) in &mut taken.0 {
+                *total = store::usage::add(&mut tx, usage.tenant, month, meter.name(), *amount).await?;
             }
-            if let Err(error) = tx.commit().await {
-                give_back(&taken);
-                return Err(error);
-            }
-            for (usage, month, meter, _, total) in taken {
-                usage.lock().wrote(&month, meter, total);
+            tx.commit().await?;
+            for (usage, month, meter, _, total) in std::mem::take(&mut taken.0) {
+                usage.lock().wrote(&month, meter, total, now);
             }
         }
         Ok(())
@@ -140,15 +139,31 @@ impl Usage {
 /// What one tenant has to write, and what its counter stands at after that.
 type Portion<'a> = (&'a Arc<TenantUsage>, String, Meter, i64, i64);
 
-fn give_back(taken: &[Portion<'_>]) {
-    for (usage, month, meter, amount, _) in taken {
-        usage.lock().left_over.push((month.clone(), *meter, *amount));
+/// Portions on their way to the database, which go back unless they arrive: it may fail, or never answer.
+struct Taken<'a>(Vec<Portion<'a>>);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        for (usage, month, meter, amount, _) in self.0.drain(..) {
+            usage.lock().left_over.push((month, meter, amount));
+        }
     }
 }
 
 impl TenantUsage {
     fn lock(&self) -> std::sync::MutexGuard<'_, Month> {
         self.month.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what all replicas have written.
+    pub async fn refresh(&self, store: &Store, now: i64) -> Result<()> {
+        let (name, _) = self.month(now);
+        let mut tx = store.read(Reach::Tenant(self.tenant)).await?;
+        for meter in Meter::ALL {
+            let written = store::usage::get(&mut tx, self.tenant, &name, meter.name()).await?;
+            self.lock().wrote(&name, meter, written, now);
+        }
+        Ok(())
     }
 
     /// How much of a meter is used this month.
@@ -169,13 +184,14 @@ impl TenantUsage {
     ///
     /// # Errors
     /// [`Kind::QuotaSpent`], with the seconds to the month's end.
-    pub async fn charge(&self, store: &Store, plan: &Plan, meter: Meter, now: i64) -> Result<()> {
+    pub async fn charge(&self, store: &Store, plan: &Plan, meter: Meter, replicas: u32, now: i64) -> Result<()> {
         let quota = meter.quota(plan);
         {
             let mut month = self.lock();
             month.turn(now);
             let used = month.written[meter as usize] + month.pending[meter as usize];
-            let far = quota.is_none_or(|quota| used + EXACT_BELOW < quota);
+            let unseen = (now - month.read_at).max(0) / 1000 * OTHERS_PER_SECOND * i64::from(replicas - 1);
+            let far = quota.is_none_or(|quota| used + EXACT_BELOW + unseen < quota);
             if far && !meter.exact() {
                 month.pending[meter as usize] += 1;
                 return Ok(());
@@ -210,7 +226,7 @@ impl TenantUsage {
         match counted {
             Ok((granted, total)) => {
                 unwritten.portion = None;
-                self.lock().wrote(&name, meter, total);
+                self.lock().wrote(&name, meter, total, now);
                 match quota {
                     Some(quota) if !granted => Err(spent(plan, meter, quota, end, now)),
                     _ => Ok(()),
@@ -263,6 +279,7 @@ impl Month {
             name,
             end,
             written: [0; Meter::ALL.len()],
+            read_at: now,
             pending: [0; Meter::ALL.len()],
             left_over: Vec::new(),
         }
@@ -317,9 +334,12 @@ impl Month {
         portions
     }
 
-    fn wrote(&mut self, month: &str, meter: Meter, total: i64) {
+    fn wrote(&mut self, month: &str, meter: Meter, total: i64, now: i64) {
         if self.name == month {
             self.written[meter as usize] = total;
+            if !meter.exact() {
+                self.read_at = now;
+            }
         }
     }
 }

@@ -45,6 +45,7 @@ impl Secrets {
     /// When the key is missing although there are secrets, or cannot open them.
     pub async fn open(source: MasterKeySource, store: &Store) -> Result<Self> {
         let mut tx = store.write(Reach::Operator).await?;
+        meta::lock(&mut tx).await?;
         let stored = meta::get(&mut tx, META_HASH_KEY).await?;
         let (sealer, hash_key) = match stored {
             Some(text) => {
@@ -71,7 +72,7 @@ impl Secrets {
     /// Seals a value to its place, inside the transaction that will store it: a rotation of the master key that went on
     /// meanwhile is seen here, so that nothing is ever sealed under a key that has been replaced.
     pub async fn seal(&self, tx: &mut Tx, place: &str, secret: &[u8]) -> Result<Vec<u8>> {
-        let current = meta::get(tx, META_KEY_ID).await?.unwrap_or_default();
+        let current = meta::get_held(tx, META_KEY_ID).await?.unwrap_or_default();
         if config::hex(&self.read().id()).as_str() != current {
             self.reload(&current)?;
         }

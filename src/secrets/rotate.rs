@@ -35,6 +35,7 @@ pub async fn rotate_key(source: &MasterKeySource, store: &Store) -> Result<Rotat
     let key: Key = Zeroizing::new(seal::random()?);
     let new = Sealer::new(&key);
     let mut tx = store.write(Reach::Operator).await?;
+    meta::lock(&mut tx).await?;
     let Some(hash_key) = meta::get(&mut tx, META_HASH_KEY).await? else {
         return Err(Error::not_found("There is no database with secrets here yet: nothing to rotate"));
     };

@@ -1,6 +1,6 @@
 //! Audit entries: who called what, with what outcome. Never the arguments, only their hash.
 
-use sqlx::{Any, QueryBuilder, any::AnyRow};
+use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{Tx, column};
 use crate::error::Result;
@@ -77,6 +77,9 @@ pub struct Stored {
 /// How many entries a statement holds. A few sizes only: the database keeps every statement that it has seen, and one of its own
 /// for each count would cost tens of megabytes.
 const SIZES: [usize; 3] = [128, 16, 1];
+const COLUMNS: usize = 12;
+/// After every id: ids are lower-case hexadecimal.
+const LAST: &str = "g";
 
 /// Stores entries.
 pub async fn insert(tx: &mut Tx, mut entries: &[Entry]) -> Result<()> {
@@ -90,25 +93,35 @@ pub async fn insert(tx: &mut Tx, mut entries: &[Entry]) -> Result<()> {
 }
 
 async fn insert_batch(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
-    let mut query = QueryBuilder::<Any>::new(
-        "insert into audit (tenant_id, id, at, token_id, agent, tool, door, arguments_hash, outcome, status, error, duration_ms) ",
+    let rows: Vec<String> = (0..entries.len())
+        .map(|row| {
+            let places: Vec<_> = (1..=COLUMNS).map(|column| format!("${}", row * COLUMNS + column)).collect();
+            format!("({})", places.join(", "))
+        })
+        .collect();
+    let statement = format!(
+        "insert into audit (tenant_id, id, at, token_id, agent, tool, door, arguments_hash, outcome, status, error, duration_ms) values {}",
+        rows.join(", ")
     );
-    query.push_values(entries, |mut row, entry| {
+    // Places and nothing else are put into the text.
+    let mut query = sqlx::query(AssertSqlSafe(statement));
+    for entry in entries {
         let (outcome, status, error, duration_ms) = entry.outcome.columns();
-        row.push_bind(entry.tenant.as_str())
-            .push_bind(entry.id.as_str())
-            .push_bind(entry.at)
-            .push_bind(entry.token.as_str())
-            .push_bind(entry.agent)
-            .push_bind(entry.tool)
-            .push_bind(entry.door)
-            .push_bind(entry.arguments_hash.as_str())
-            .push_bind(outcome)
-            .push_bind(status)
-            .push_bind(error)
-            .push_bind(duration_ms);
-    });
-    query.build().execute(tx.connection()).await?;
+        query = query
+            .bind(entry.tenant.as_str())
+            .bind(entry.id.as_str())
+            .bind(entry.at)
+            .bind(entry.token.as_str())
+            .bind(entry.agent)
+            .bind(entry.tool)
+            .bind(entry.door)
+            .bind(entry.arguments_hash.as_str())
+            .bind(outcome)
+            .bind(status)
+            .bind(error)
+            .bind(duration_ms);
+    }
+    query.execute(tx.connection()).await?;
     Ok(())
 }
 
@@ -136,19 +149,16 @@ pub async fn list(
     outcome: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Stored>> {
-    let mut query = QueryBuilder::<Any>::new("select * from audit where tenant_id = ");
-    query.push_bind(tenant);
-    if let Some(before) = before {
-        query.push(" and id < ").push_bind(before);
-    }
-    if let Some(tool) = tool {
-        query.push(" and tool = ").push_bind(tool);
-    }
-    if let Some(outcome) = outcome {
-        query.push(" and outcome = ").push_bind(outcome);
-    }
-    query.push(" order by id desc limit ").push_bind(limit);
-    let rows = query.build().fetch_all(tx.connection()).await?;
+    let rows = sqlx::query(
+        "select * from audit where tenant_id = $1 and id < $2 and ($3 = '' or tool = $3) and ($4 = '' or outcome = $4) order by id desc limit $5",
+    )
+    .bind(tenant)
+    .bind(before.unwrap_or(LAST))
+    .bind(tool.unwrap_or_default())
+    .bind(outcome.unwrap_or_default())
+    .bind(limit)
+    .fetch_all(tx.connection())
+    .await?;
     rows.iter().map(read).collect()
 }
 

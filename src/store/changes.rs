@@ -106,6 +106,15 @@ pub async fn lives(tx: &mut Tx, instance: &str, after: i64) -> Result<bool> {
     Ok(row.is_some())
 }
 
+/// How many processes were seen after a moment.
+pub async fn count_living(tx: &mut Tx, after: i64) -> Result<i64> {
+    let row = sqlx::query("select count(*) as living from instances where seen_at > $1")
+        .bind(after)
+        .fetch_one(tx.connection())
+        .await?;
+    column(&row, "living")
+}
+
 /// Takes processes off the list: those not seen since a moment, or all of them.
 pub async fn bury(tx: &mut Tx, before: i64) -> Result<()> {
     sqlx::query("delete from instances where seen_at < $1")

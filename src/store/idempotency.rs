@@ -56,10 +56,12 @@ pub async fn find(tx: &mut Tx, tenant: &str, key: &str) -> Result<Option<Claim>>
     row.map(|row| read(&row)).transpose()
 }
 
-pub async fn finish(tx: &mut Tx, tenant: &str, key: &str, outcome: Vec<u8>, at: i64) -> Result<()> {
-    sqlx::query("update idempotency set outcome = $3, finished_at = $4 where tenant_id = $1 and key = $2")
+/// Keeps the outcome of the claim that this audit entry made: never another's of the same key.
+pub async fn finish(tx: &mut Tx, (tenant, key): (&str, &str), audit_id: &str, outcome: Vec<u8>, at: i64) -> Result<()> {
+    sqlx::query("update idempotency set outcome = $4, finished_at = $5 where tenant_id = $1 and key = $2 and audit_id = $3")
         .bind(tenant)
         .bind(key)
+        .bind(audit_id)
         .bind(outcome)
         .bind(at)
         .execute(tx.connection())
@@ -68,10 +70,11 @@ pub async fn finish(tx: &mut Tx, tenant: &str, key: &str, outcome: Vec<u8>, at: 
 }
 
 /// Frees a key whose call never reached its backend.
-pub async fn free(tx: &mut Tx, tenant: &str, key: &str) -> Result<()> {
-    sqlx::query("delete from idempotency where tenant_id = $1 and key = $2")
+pub async fn free(tx: &mut Tx, (tenant, key): (&str, &str), audit_id: &str) -> Result<()> {
+    sqlx::query("delete from idempotency where tenant_id = $1 and key = $2 and audit_id = $3")
         .bind(tenant)
         .bind(key)
+        .bind(audit_id)
         .execute(tx.connection())
         .await?;
     Ok(())

@@ -13,6 +13,26 @@ pub async fn get(tx: &mut Tx, name: &str) -> Result<Option<String>> {
     Ok(row.map(|row| row.try_get("value")).transpose()?)
 }
 
+/// The value, which nobody changes until this transaction ends.
+pub async fn get_held(tx: &mut Tx, name: &str) -> Result<Option<String>> {
+    if !tx.locks_rows {
+        return get(tx, name).await;
+    }
+    let row = sqlx::query("select value from meta where name = $1 for share")
+        .bind(name)
+        .fetch_optional(tx.connection())
+        .await?;
+    Ok(row.map(|row| row.try_get("value")).transpose()?)
+}
+
+/// One process at a time from here to the end of the transaction: for what several replicas may find missing at once.
+pub async fn lock(tx: &mut Tx) -> Result<()> {
+    sqlx::query("update revision set revision = revision where id = 1")
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
 pub async fn set(tx: &mut Tx, name: &str, value: &str) -> Result<()> {
     sqlx::query("insert into meta (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value")
         .bind(name)

@@ -1,8 +1,8 @@
-//! SQL, one file per table: the durable state, in SQLite (WAL) through SQL and column types that PostgreSQL takes too.
+//! SQL, one file per table: the durable state, in SQLite (WAL) or PostgreSQL, through one set of SQL that both take.
 //!
 //! Every function takes the tenant whose rows it may touch; those that reach across tenants say so in their name or take
-//! [`Reach::Operator`]. Everything goes through a transaction of [`Store::read`] or [`Store::write`], so that the database's
-//! own isolation by tenant can be set in one place.
+//! [`Reach::Operator`]. Everything goes through a transaction of [`Store::read`] or [`Store::write`], which tell PostgreSQL's
+//! row-level security whose rows may be seen, before anything is asked.
 
 pub mod audit;
 pub mod changes;
@@ -26,6 +26,7 @@ use sqlx::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
+    config::Database,
     error::{Error, Result},
     id::TenantId,
 };
@@ -39,6 +40,11 @@ const ACQUIRE: Duration = Duration::from_secs(5);
 const CONNECTIONS: u32 = 5;
 const LIST_CONNECTIONS: u32 = 2;
 
+/// What PostgreSQL is told on each new connection: no statement and no forgotten transaction holds the others up for ever, and
+/// a peer that has gone without a word is noticed.
+const SESSION: &str = "set statement_timeout = '15s'; set lock_timeout = '10s'; \
+     set idle_in_transaction_session_timeout = '20s'; set application_name = 'smartermcp'; set timezone = 'UTC'";
+
 /// Whose rows a transaction may touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -47,82 +53,182 @@ pub enum Reach {
     Operator,
 }
 
+impl Reach {
+    /// Of what belongs to an audit entry's tenant: '' is the operator's own calls.
+    pub fn of(audit_tenant: &str) -> Self {
+        audit_tenant.parse().map_or(Reach::Operator, Reach::Tenant)
+    }
+
+    /// As PostgreSQL's settings, for a session or (`local`) a transaction. A tenant's id is a UUID: nothing in it needs quoting.
+    fn settings(self, local: &str) -> String {
+        match self {
+            Reach::Tenant(id) => format!("set {local}app.tenant = '{id}'; set {local}app.operator = ''"),
+            Reach::Operator => format!("set {local}app.tenant = ''; set {local}app.operator = 'on'"),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: AnyPool,
     /// For lists that may walk many rows: they hold up each other, and nobody else.
     lists: AnyPool,
+    kind: Kind,
+}
+
+/// Which database it is, and what only that one needs.
+#[derive(Clone, Debug)]
+enum Kind {
     /// SQLite has one writer at a time: waiting here is fair, and costs nothing while waiting.
-    writer: Arc<Semaphore>,
+    Sqlite {
+        writer: Arc<Semaphore>,
+    },
+    Postgres,
 }
 
 /// A connection to read on, or a transaction to write in. A transaction that is dropped without [`Tx::commit`] never was.
 #[derive(Debug)]
 pub struct Tx {
     connection: PoolConnection<Any>,
-    writing: Option<OwnedSemaphorePermit>,
+    writing: bool,
+    /// Rows can be locked one by one; in SQLite, who writes has locked them all.
+    locks_rows: bool,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Store {
-    /// Opens the embedded database, making it where it is missing, and brings its schema up to date.
+    /// Opens the database and brings its schema up to date; the embedded one is made where it is missing.
     ///
     /// # Errors
-    /// When the file cannot be opened, or was written by a newer version.
-    pub async fn open(data_dir: &Path) -> Result<Self> {
-        sqlx::any::install_default_drivers();
-        let path = data_dir.join(FILE);
-        make_private(&path)?;
-        let url = format!("sqlite://{}?mode=rwc", path.display());
-        let cannot = |error| Error::unavailable(format!("The database {} cannot be opened", path.display())).because(error);
-        let pool = options(CONNECTIONS).connect(&url).await.map_err(cannot)?;
-        let lists = options(LIST_CONNECTIONS).connect_lazy(&url).map_err(cannot)?;
-        let store = Self {
-            pool,
-            lists,
-            writer: Arc::new(Semaphore::new(1)),
-        };
+    /// When it cannot be opened, was written by a newer version, or would not keep tenants apart.
+    pub async fn open(database: &Database, data_dir: &Path) -> Result<Self> {
+        let store = Self::connect(database, data_dir).await?;
         store.migrate().await?;
+        store.check_role().await?;
         Ok(store)
     }
 
+    /// Opens the database as it is.
+    async fn connect(database: &Database, data_dir: &Path) -> Result<Self> {
+        sqlx::any::install_default_drivers();
+        match database {
+            Database::Embedded => {
+                let path = data_dir.join(FILE);
+                make_private(&path)?;
+                let url = format!("sqlite://{}?mode=rwc", path.display());
+                let cannot = |error| Error::unavailable(format!("The database {} cannot be opened", path.display())).because(error);
+                let kind = Kind::Sqlite {
+                    writer: Arc::new(Semaphore::new(1)),
+                };
+                Ok(Self {
+                    pool: sqlite(CONNECTIONS).connect(&url).await.map_err(cannot)?,
+                    lists: sqlite(LIST_CONNECTIONS).connect_lazy(&url).map_err(cannot)?,
+                    kind,
+                })
+            }
+            Database::Postgres { url, connections } => {
+                let cannot = |error: sqlx::Error| {
+                    Error::unavailable(format!(
+                        "DATABASE_URL names a PostgreSQL that does not let this gateway in ({}). Check that it runs, and its host, port, database, user and password",
+                        refusal(&error)
+                    ))
+                };
+                Ok(Self {
+                    pool: postgres(*connections).connect(url.expose()).await.map_err(cannot)?,
+                    lists: postgres(LIST_CONNECTIONS).connect_lazy(url.expose()).map_err(cannot)?,
+                    kind: Kind::Postgres,
+                })
+            }
+        }
+    }
+
+    /// Safe with several replicas at once: PostgreSQL's is done under an advisory lock, SQLite's under its own.
     async fn migrate(&self) -> Result<()> {
-        static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
-        MIGRATIONS.run(&self.pool).await.map_err(|error| match error {
+        static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+        static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
+        let migrations = match self.kind {
+            Kind::Sqlite { .. } => &SQLITE,
+            Kind::Postgres => &POSTGRES,
+        };
+        migrations.run(&self.pool).await.map_err(|error| match error {
             sqlx::migrate::MigrateError::VersionMissing(version) => Error::unavailable(format!(
                 "The database has schema {version}, which is newer than this binary: start the newer version, or restore a backup made before it"
             )),
+            sqlx::migrate::MigrateError::Execute(error) | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => {
+                Error::unavailable(format!(
+                    "The database's schema cannot be brought up to date ({}). Run `smartermcp migrate` with a DATABASE_URL whose user owns the database",
+                    refusal(&error)
+                ))
+            }
             other => Error::internal(other),
         })
     }
 
+    /// Row-level security binds neither a superuser nor a role with `BYPASSRLS`: such a one would keep no tenants apart.
+    async fn check_role(&self) -> Result<()> {
+        if let Kind::Sqlite { .. } = self.kind {
+            return Ok(());
+        }
+        let row = sqlx::query("select rolname::text as name, (case when rolsuper or rolbypassrls then 1 else 0 end)::int8 as bypasses from pg_roles where rolname = current_user")
+            .fetch_one(&self.pool)
+            .await?;
+        if column::<i64>(&row, "bypasses")? == 0 {
+            return Ok(());
+        }
+        Err(Error::unavailable(format!(
+            "DATABASE_URL logs in as '{}', a superuser or a role with BYPASSRLS, whom row-level security does not bind. Use a role of its own: create role smartermcp login password '…'; alter database … owner to smartermcp",
+            column::<String>(&row, "name")?
+        )))
+    }
+
     /// A connection that reads.
-    pub async fn read(&self, _reach: Reach) -> Result<Tx> {
-        Ok(Tx {
-            connection: self.pool.acquire().await?,
-            writing: None,
-        })
+    pub async fn read(&self, reach: Reach) -> Result<Tx> {
+        self.reader(&self.pool, reach).await
     }
 
     /// A connection for a list that may walk many rows.
-    pub async fn list(&self, _reach: Reach) -> Result<Tx> {
+    pub async fn list(&self, reach: Reach) -> Result<Tx> {
+        self.reader(&self.lists, reach).await
+    }
+
+    async fn reader(&self, pool: &AnyPool, reach: Reach) -> Result<Tx> {
+        let mut connection = pool.acquire().await?;
+        if let Kind::Postgres = self.kind {
+            // Every use of a connection begins here or in `write`: what an earlier one set is overwritten.
+            set(&mut connection, reach.settings("")).await?;
+        }
         Ok(Tx {
-            connection: self.lists.acquire().await?,
-            writing: None,
+            connection,
+            writing: false,
+            locks_rows: false,
+            _permit: None,
         })
     }
 
     /// A transaction that writes.
-    pub async fn write(&self, _reach: Reach) -> Result<Tx> {
-        let permit = tokio::time::timeout(ACQUIRE, Arc::clone(&self.writer).acquire_owned())
-            .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)?
-            .expect("the writer's semaphore is never closed");
+    pub async fn write(&self, reach: Reach) -> Result<Tx> {
+        let permit = match &self.kind {
+            Kind::Sqlite { writer } => Some(
+                tokio::time::timeout(ACQUIRE, Arc::clone(writer).acquire_owned())
+                    .await
+                    .map_err(|_| sqlx::Error::PoolTimedOut)?
+                    .expect("the writer's semaphore is never closed"),
+            ),
+            Kind::Postgres => None,
+        };
         let mut tx = Tx {
             connection: self.pool.acquire().await?,
-            writing: Some(permit),
+            writing: true,
+            locks_rows: matches!(self.kind, Kind::Postgres),
+            _permit: permit,
         };
-        // IMMEDIATE: a transaction that read first could not become a writer while another process (the command line) writes.
-        sqlx::query("begin immediate").execute(&mut *tx.connection).await?;
+        match self.kind {
+            // IMMEDIATE: a transaction that read first could not become a writer while another process (the command line) writes.
+            Kind::Sqlite { .. } => {
+                sqlx::query("begin immediate").execute(&mut *tx.connection).await?;
+            }
+            Kind::Postgres => set(&mut tx.connection, format!("begin; {}", reach.settings("local "))).await?,
+        }
         Ok(tx)
     }
 
@@ -133,7 +239,44 @@ impl Store {
     }
 }
 
-fn options(connections: u32) -> AnyPoolOptions {
+/// Bounds work in the background, which no caller's deadline bounds: a database that has gone without a word would hold it for
+/// ever.
+pub async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    const MOST: Duration = Duration::from_secs(20);
+    match tokio::time::timeout(MOST, work).await {
+        Ok(done) => done,
+        Err(_) => Err(sqlx::Error::PoolTimedOut.into()),
+    }
+}
+
+/// Several statements in one round trip, made of our own words alone.
+async fn set(connection: &mut PoolConnection<Any>, statements: String) -> Result<()> {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut **connection).await?;
+    Ok(())
+}
+
+/// What PostgreSQL says to a refusal, without what it was given.
+fn refusal(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(database) => database.message().to_owned(),
+        sqlx::Error::PoolTimedOut => "no answer in time".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn postgres(connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                sqlx::raw_sql(SESSION).execute(&mut *connection).await?;
+                Ok(())
+            })
+        })
+}
+
+fn sqlite(connections: u32) -> AnyPoolOptions {
     AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
@@ -157,7 +300,14 @@ fn options(connections: u32) -> AnyPoolOptions {
 impl Tx {
     pub async fn commit(mut self) -> Result<()> {
         sqlx::query("commit").execute(&mut *self.connection).await?;
-        self.writing = None;
+        self.writing = false;
+        Ok(())
+    }
+
+    /// Undoes what was written, and keeps the connection.
+    pub async fn undo(mut self) -> Result<()> {
+        sqlx::query("rollback").execute(&mut *self.connection).await?;
+        self.writing = false;
         Ok(())
     }
 
@@ -170,7 +320,7 @@ impl Drop for Tx {
     /// A transaction that was not committed ends with its connection: after a full disk or a cancelled call nobody can say
     /// what state the connection is in, and a new one costs a millisecond.
     fn drop(&mut self) {
-        if self.writing.is_some() {
+        if self.writing {
             self.connection.close_on_drop();
         }
     }

@@ -226,7 +226,7 @@ async fn a_connection_is_set_shown_tested_and_removed_and_its_credential_never_c
             answer.text
         );
     }
-    assert!(!folder_holds(app.folder(), SECRET), "it is stored sealed");
+    assert!(!folder_holds(app.folder(), SECRET).await, "it is stored sealed");
 
     admin.delete("/api/v1/connections/n8n").await.assert_status(204);
     admin.delete("/api/v1/connections/n8n").await.assert_problem(404, "not_connected");

@@ -12,8 +12,9 @@ use smartermcp::{
     state::State,
     tool::Catalogue,
 };
+use sqlx::Connection as _;
 
-use crate::vendors::Vendors;
+use crate::{servers, vendors::Vendors};
 
 /// The operator's token of every test server.
 pub const OPERATOR: &str = "operator-token-of-the-tests-0123456789";
@@ -64,6 +65,7 @@ impl App {
         // Every name of a test leads to the server that plays the vendors; addresses of this machine are allowed for that.
         config.network.allow = vec!["127.0.0.1/32".parse().unwrap()];
         config.network.dns = Dns::Table(Arc::new(|_| vec![[127, 0, 0, 1].into()]));
+        servers::put_on(&mut config, &folder).await;
         set(&mut config);
         let clock = Clock::default();
         let server = Server::start(config, catalogue, clock.clone())
@@ -413,17 +415,15 @@ impl App {
         (tenant, user, sandbox)
     }
 
-    /// SQL over the database file, past the gateway. Answers how many rows it touched.
+    /// SQL over the database, past the gateway. Answers how many rows it touched.
     pub async fn sql(&self, statement: &'static str) -> u64 {
         sql(&self.folder, statement).await
     }
 }
 
-/// SQL over the database file of a folder.
+/// SQL over the database of a folder.
 pub async fn sql(folder: &std::path::Path, statement: &'static str) -> u64 {
-    use sqlx::Connection as _;
-    let url = format!("sqlite://{}", folder.join("smartermcp.db").display());
-    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let mut connection = servers::past_the_gateway(folder).await;
     let done = sqlx::query(statement).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     done.rows_affected()
@@ -488,18 +488,19 @@ impl Reply {
     }
 }
 
-/// One number that SQL over the database file of a folder answers.
+/// One number that SQL over the database of a folder answers.
 pub async fn sql_number(folder: &std::path::Path, query: &'static str) -> i64 {
-    use sqlx::Connection as _;
-    let url = format!("sqlite://{}", folder.join("smartermcp.db").display());
-    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let mut connection = servers::past_the_gateway(folder).await;
     let number = sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     number
 }
 
-/// Whether a text stands in any file of a folder: the database, its journal, the key.
-pub fn folder_holds(folder: &std::path::Path, text: &str) -> bool {
+/// Whether a text stands in any file of a folder (the database, its journal, the key) or in its database elsewhere.
+pub async fn folder_holds(folder: &std::path::Path, text: &str) -> bool {
+    if servers::given() && servers::database_holds(folder, text).await {
+        return true;
+    }
     std::fs::read_dir(folder).unwrap().any(|file| {
         let path = file.unwrap().path();
         path.is_file()

@@ -47,6 +47,7 @@ fn command(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Comm
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    command.envs(crate::servers::settings_of(folder));
     for (name, value) in settings {
         command.env(name, value);
     }

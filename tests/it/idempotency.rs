@@ -272,8 +272,11 @@ async fn an_issued_token_is_told_again_for_its_key_and_stored_in_no_clear_text()
     assert_eq!(listed.json["tokens"].as_array().unwrap().len(), 2, "the admin's and one more");
     let token = token.to_owned();
     let folder = app.stop().await;
-    assert!(folder_holds(&folder, "issue-once"), "the key is there, so the search would find");
-    assert!(!folder_holds(&folder, &token[5..40]), "and the token is not");
+    assert!(
+        folder_holds(&folder, "issue-once").await,
+        "the key is there, so the search would find"
+    );
+    assert!(!folder_holds(&folder, &token[5..40]).await, "and the token is not");
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -25,4 +25,5 @@ mod openapi;
 mod prometheus;
 mod rest;
 mod secrets;
+mod servers;
 mod vendors;

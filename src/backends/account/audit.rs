@@ -97,7 +97,7 @@ impl Tool for ListAudit {
         let before = account.session.open_cursor(self.cursor.as_deref())?;
         // What was done before this call is to be seen by it.
         account.state().audit.flush().await;
-        let mut tx = account.state().store.list(Reach::Operator).await?;
+        let mut tx = account.state().store.list(Reach::of(&tenant)).await?;
         let outcome = self.outcome.map(|outcome| match outcome {
             Outcome::Open => "open",
             Outcome::Ok => "ok",

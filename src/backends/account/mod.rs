@@ -98,12 +98,21 @@ impl Account {
         self.session.caller.audit_name()
     }
 
+    /// What the database itself lets this caller touch: his tenant's rows, or the operator's all.
+    fn reach(&self) -> Result<Reach> {
+        if self.session.caller.is_operator() {
+            Ok(Reach::Operator)
+        } else {
+            Ok(Reach::Tenant(self.session.tenant()?.tenant.id))
+        }
+    }
+
     async fn read(&self) -> Result<Tx> {
-        self.state().store.read(Reach::Operator).await
+        self.state().store.read(self.reach()?).await
     }
 
     async fn write(&self) -> Result<Tx> {
-        self.state().store.write(Reach::Operator).await
+        self.state().store.write(self.reach()?).await
     }
 
     /// Commits, with a record of what changed, which this process forgets at once and its replicas within a second.

@@ -81,6 +81,7 @@ impl Tool for GetUsage {
 
     async fn call(self, account: &Account) -> Result<Usage> {
         let known = account.tenant(self.tenant_id.as_deref()).await?;
+        known.usage.refresh(&account.state().store, account.now()).await?;
         Ok(Usage::of(&known, account.now()))
     }
 }

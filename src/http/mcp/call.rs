@@ -42,12 +42,12 @@ const ERROR: &str = "cl.smarterbot/error";
 pub async fn serve(state: &Arc<State>, wire: Wire, envelope: &Envelope<'_>, headers: &HeaderMap, body: &Bytes) -> Response {
     let tool_call = match envelope.tool_call() {
         Ok(tool_call) => tool_call,
-        Err(refused) => return super::charged(state, &wire.caller, || fault(&refused, Some(envelope.id))),
+        Err(refused) => return super::charged(state, &wire.caller, || fault(&refused, Some(envelope.id))).await,
     };
     if modern(wire.era)
         && let Err(refused) = envelope::check_name(headers, &tool_call.name)
     {
-        return super::charged(state, &wire.caller, || fault(&refused, Some(envelope.id)));
+        return super::charged(state, &wire.caller, || fault(&refused, Some(envelope.id))).await;
     }
     let meta = envelope.meta();
     let asked = Asked {

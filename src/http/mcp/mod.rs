@@ -86,11 +86,11 @@ async fn receive(state: &Arc<State>, request: Request, request_id: &Arc<str>) ->
         Ok(Some(envelope)) => envelope,
         // A notification: taken, and, without sessions, of no effect.
         Ok(None) => return Ok(accepted()),
-        Err(refused) => return Ok(charged(state, &caller, || fault(&refused, None))),
+        Err(refused) => return Ok(charged(state, &caller, || fault(&refused, None)).await),
     };
     let era = match envelope.era(&parts.headers) {
         Ok(era) => era,
-        Err(refused) => return Ok(charged(state, &caller, || fault(&refused, Some(envelope.id)))),
+        Err(refused) => return Ok(charged(state, &caller, || fault(&refused, Some(envelope.id))).await),
     };
     if envelope.method == "tools/call" {
         let wire = call::Wire {
@@ -101,7 +101,7 @@ async fn receive(state: &Arc<State>, request: Request, request_id: &Arc<str>) ->
         };
         return Ok(call::serve(state, wire, &envelope, &parts.headers, &bytes).await);
     }
-    let (admitted, standing) = state.limits.admit_protocol(&caller, state.clock.micros());
+    let (admitted, standing) = state.limits.admit_protocol(&caller).await;
     let mut response = match admitted {
         Err(error) => {
             state.metrics.limited(caller.agent());
@@ -121,8 +121,8 @@ async fn receive(state: &Arc<State>, request: Request, request_id: &Arc<str>) ->
 }
 
 /// What is no call counts as a protocol method, wrong or not.
-fn charged(state: &State, caller: &Caller, answer: impl FnOnce() -> Response) -> Response {
-    let (admitted, standing) = state.limits.admit_protocol(caller, state.clock.micros());
+async fn charged(state: &State, caller: &Caller, answer: impl FnOnce() -> Response) -> Response {
+    let (admitted, standing) = state.limits.admit_protocol(caller).await;
     let mut response = match admitted {
         Ok(()) => answer(),
         Err(error) => {

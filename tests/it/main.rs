@@ -5,6 +5,7 @@
 #![allow(clippy::allow_attributes, reason = "`expect` would fail where a lint does not strike")]
 
 mod accounts;
+mod alerts;
 mod app;
 mod audit;
 mod auth;

@@ -8,6 +8,7 @@
 # loopback and free ports, and ends with the script, by its process id.
 set -euo pipefail
 
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 binary=$(realpath "${1:-target/debug/smartermcp}")
 # bcrypt of "luna-reads": what the Prometheus of this run asks its readers for.
 password=luna-reads
@@ -73,12 +74,16 @@ for exporter in "$exporter_luna" "$exporter_sol"; do
 done
 exporter_sol_pid=$started
 cat > "$folder/prometheus.yml" <<YAML
-global: { scrape_interval: 1s, scrape_timeout: 1s }
+global: { scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }
 scrape_configs:
   - job_name: node
     static_configs:
       - { targets: ["127.0.0.1:$exporter_luna"], labels: { tenant: luna, instance: "vps-luna:9100" } }
       - { targets: ["127.0.0.1:$exporter_sol"], labels: { tenant: sol, instance: "vps-sol:9100" } }
+  - job_name: smartermcp
+    static_configs:
+      - targets: ["127.0.0.1:$gateway"]
+rule_files: ["$repo/deploy/prometheus/alerts.yml"]
 YAML
 echo "basic_auth_users: { reader: '$hash' }" > "$folder/web.yml"
 start_prometheus() {
@@ -199,5 +204,16 @@ saw '/health says so' "$(curl -sS "$url/health/services")" '.. | select(type == 
 start_prometheus
 back=$(eventually '.status == 200 and .json.cpu_usage != null' rest "$luna" GET /api/v1/infra/status)
 saw 'luna: Prometheus is back, and so is the status' "$back" '.status == 200 and .json.vps_status == "up"'
+
+# The alert rules that come with the gateway, in the same Prometheus, which scrapes the gateway too.
+ask() { curl -sS -u "reader:$password" -G "http://127.0.0.1:$prometheus$1" "${@:2}"; }
+saw "the rules of deploy/prometheus/alerts.yml hold under promtool's tests" \
+  "$(cd "$repo" && promtool check rules deploy/prometheus/alerts.yml 2>&1 | jq -Rsc . ; promtool test rules "$repo/deploy/prometheus/alerts.test.yml" >&2)" 'contains("SUCCESS: 12 rules")' 2>"$folder/promtool.log"
+grep -q SUCCESS "$folder/promtool.log" || { echo "promtool test rules: $(tail -n 20 "$folder/promtool.log")"; failures=$((failures + 1)); }
+rules=$(eventually 'length == 12 and all(.health == "ok")' eval "ask /api/v1/rules | jq -c '[.data.groups[].rules[] | {name, health, state}]'")
+saw 'Prometheus evaluates each of them' "$rules" 'length == 12 and all(.health == "ok")'
+saw 'on metrics that the gateway gives it' \
+  "$(ask /api/v1/query --data-urlencode 'query=sum by (__name__) ({__name__=~"mcp_requests_total|smartermcp_.*_up", job="smartermcp"})' | jq -c '[.data.result[] | {(.metric.__name__): .value[1]}] | add')" \
+  '(.mcp_requests_total | tonumber) > 10 and .smartermcp_database_up == "1" and .smartermcp_redis_up == "1"'
 
 if [ "$failures" = 0 ]; then printf '\nEverything as it should be.\n'; else printf '\n%s failed.\n' "$failures"; exit 1; fi

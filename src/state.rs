@@ -44,6 +44,8 @@ pub struct State {
     pub running: Running,
     /// What is rendered once: the OpenAPI document, the page at `/`.
     pub pages: Pages,
+    /// The URL that clients are told, without a trailing slash.
+    pub base_url: String,
     /// This process, among its replicas.
     pub instance: String,
     /// Calls that must end before the process does.
@@ -74,7 +76,8 @@ impl State {
         if let Some(redis) = limits.redis() {
             redis.open().await;
         }
-        let pages = Pages::render(&catalogue, &config.base_url(bound));
+        let base_url = config.base_url(bound);
+        let pages = Pages::render(&catalogue, &base_url);
         let state = Arc::new(Self {
             known: Arc::new(Known::new(config.admin_token.as_ref().map(crate::config::Secret::expose))),
             connections: Connections::new(backends::kinds(), config.network.clone()),
@@ -86,6 +89,7 @@ impl State {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             pages,
+            base_url,
             clock,
             store,
             secrets,

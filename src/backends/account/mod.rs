@@ -4,6 +4,7 @@
 
 mod audit;
 mod connections;
+mod services;
 mod switches;
 mod tenants;
 pub mod tokens;
@@ -32,6 +33,7 @@ pub(super) fn tools() -> Vec<Definition> {
         tenants::tools(),
         tokens::tools(),
         connections::tools(),
+        services::tools(),
         switches::tools(),
         usage::tools(),
         audit::tools(),

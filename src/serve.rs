@@ -75,11 +75,11 @@ impl Server {
     pub async fn stop(self) {
         self.state.health.drain();
         let drain = self.state.config.drain;
+        let until = Instant::now() + self.state.config.shutdown.max(drain + LAST_WRITES);
         if !drain.is_zero() {
             tracing::info!(seconds = drain.as_secs(), "going: readiness says 503, calls are still taken");
             tokio::time::sleep(drain).await;
         }
-        let until = Instant::now() + self.state.config.shutdown;
         self.stop.cancel();
         if tokio::time::timeout_at(until - LAST_WRITES, self.serving).await.is_err() {
             tracing::warn!("connections were still open when the time to stop was over");

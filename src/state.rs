@@ -10,7 +10,7 @@ use crate::{
     auth::Known,
     backends::{self, Connections},
     clock::Clock,
-    config::Config,
+    config::{Config, Database},
     error::Result,
     freshness::Freshness,
     health::Health,
@@ -44,6 +44,8 @@ pub struct State {
     pub running: Running,
     /// What is rendered once: the OpenAPI document, the page at `/`.
     pub pages: Pages,
+    /// The URL that clients are told, without a trailing slash.
+    pub base_url: String,
     /// This process, among its replicas.
     pub instance: String,
     /// Calls that must end before the process does.
@@ -74,18 +76,20 @@ impl State {
         if let Some(redis) = limits.redis() {
             redis.open().await;
         }
-        let pages = Pages::render(&catalogue, &config.base_url(bound));
+        let base_url = config.base_url(bound);
+        let pages = Pages::render(&catalogue, &base_url);
         let state = Arc::new(Self {
             known: Arc::new(Known::new(config.admin_token.as_ref().map(crate::config::Secret::expose))),
             connections: Connections::new(backends::kinds(), config.network.clone()),
             health: Health::new(&config.services, clock.clone()),
-            freshness: Freshness::new(revision, clock.clone()),
+            freshness: Freshness::new(revision, matches!(config.database, Database::Postgres { .. }), clock.clone()),
             running: Running::default(),
             audit: Arc::new(audit),
             calls: TaskTracker::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             pages,
+            base_url,
             clock,
             store,
             secrets,
@@ -143,6 +147,21 @@ impl State {
             .is_err()
         {
             tracing::error!("audit entries and usage could not be written before the stop: the database takes nothing");
+        }
+        // Nothing of this process runs any more: nobody needs to wait until its silence means its death.
+        let left = async {
+            let mut tx = self.store.write(Reach::Operator).await?;
+            store::changes::leave(&mut tx, &self.instance).await?;
+            tx.commit().await
+        };
+        if let Err(error) = tokio::time::timeout(LAST_WRITES, left)
+            .await
+            .unwrap_or_else(|_| Err(crate::error::Error::internal("no answer in time")))
+        {
+            tracing::debug!(
+                source = error.cause(),
+                "this process could not be taken off the list of those that live"
+            );
         }
         self.store.close().await;
     }

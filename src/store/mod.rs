@@ -11,6 +11,7 @@ pub mod connections;
 pub mod idempotency;
 pub mod meta;
 pub mod plans;
+pub mod services;
 pub mod switches;
 pub mod tenants;
 pub mod tokens;

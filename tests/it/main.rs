@@ -5,6 +5,7 @@
 #![allow(clippy::allow_attributes, reason = "`expect` would fail where a lint does not strike")]
 
 mod accounts;
+mod alerts;
 mod app;
 mod audit;
 mod auth;
@@ -24,6 +25,7 @@ mod main_job;
 mod mcp;
 mod n8n;
 mod openapi;
+mod prometheus;
 mod rest;
 mod secrets;
 mod servers;

@@ -199,7 +199,7 @@ async fn a_damaged_database_another_key_and_another_schema_are_told_apart() {
     assert_found(&doctor(&folder.0, &[]).await, "schema", "fail", "start the newer version");
     std::fs::write(&path, &whole).unwrap();
     sql(&folder.0, "update tenants set time_zone = 'Mars/Olympus' where slug = 'luna'").await;
-    sql(&folder.0, "update instances set seen_at = 9000000000000").await;
+    sql(&folder.0, "insert into instances (id, seen_at) values ('ahead', 9000000000000)").await;
     let found = doctor(&folder.0, &[]).await;
     assert_found(&found, "time zones", "fail", "Mars/Olympus");
     assert_found(&found, "clock", "fail", "NTP");

@@ -12,6 +12,7 @@ mod catalogue;
 mod cli;
 mod conformance;
 mod demo;
+mod docker;
 mod faults;
 mod guard;
 mod health;

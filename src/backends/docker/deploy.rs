@@ -44,11 +44,11 @@ const WAS: &str = "smarteros.was";
 const UNTIL: &str = "smarteros.until";
 
 const REGISTRY_AUTH: HeaderName = HeaderName::from_static("x-registry-auth");
-const TIME_LIMIT: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_mins(2);
 /// How long the image may take to come, of the whole time.
-const PULL: Duration = Duration::from_secs(60);
+const PULL: Duration = Duration::from_mins(1);
 /// How long a new container may take to be well.
-const WELL: Duration = Duration::from_secs(60);
+const WELL: Duration = Duration::from_mins(1);
 /// What must be left of the time to begin with a container, and what is kept to turn back.
 const LEAST: Duration = Duration::from_secs(45);
 const WAY_BACK: Duration = Duration::from_secs(25);

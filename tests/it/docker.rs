@@ -898,11 +898,7 @@ async fn a_docker_too_old_or_too_new_is_told_apart_by_the_test_of_its_connection
     let test = async || operator.post("/api/v1/connections/docker/test", json!({})).await;
     let tested = test().await;
     assert_eq!(tested.assert_status(200).json["version"], "20.10.24");
-    assert!(
-        tested.json["detail"].as_str().unwrap().contains("1 of its containers"),
-        "{}",
-        tested.text
-    );
+    assert!(tested.json["detail"].as_str().unwrap().ends_with(": 1."), "{}", tested.text);
     for (api, words) in [(("1.24", "1.12"), "upgrade Docker"), (("1.99", "1.90"), "upgrade the gateway")] {
         shared.docker.engine().api = api;
         let refused = test().await;

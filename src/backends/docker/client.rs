@@ -230,8 +230,8 @@ impl Connected for Docker {
             ok: true,
             version: version.version,
             detail: format!(
-                "Docker answers (API 1.{}); {count} of its containers carry the label {TENANT}={}.",
-                api.1, self.tenant
+                "Docker answers (API {}.{}); containers with the label {TENANT}={}: {count}.",
+                api.0, api.1, self.tenant
             ),
         })
     }

@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-real-prometheus test-prepare
+.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-real-docker test-real-prometheus test-prepare
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -59,3 +59,6 @@ test-real-prometheus: ## Run infra_metrics and infra_status against a real Prome
 	@mkdir -p target/real
 	@tests/real/prometheus.sh target/debug/smartermcp | tee target/real/prometheus.md
 	@scripts/keep-run.sh Prometheus < target/real/prometheus.md
+
+test-real-docker: ## Run the tools of services and containers against a real dockerd that is started for it (root)
+	@scripts/test-real-docker.sh

@@ -14,6 +14,7 @@ mod catalogue;
 mod cli;
 mod conformance;
 mod demo;
+mod docker;
 mod doctor;
 mod faults;
 mod guard;

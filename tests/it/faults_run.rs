@@ -28,7 +28,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{OPERATOR, User},
-    cli::Folder,
     daemons::{Paused, Postgres, Redis, free_port, signal, until},
 };
 
@@ -586,10 +585,14 @@ async fn under_faults_no_accepted_write_is_lost_or_done_twice_and_all_comes_back
         |text| text.parse().unwrap(),
     );
     println!("{seconds} s of faults, TEST_FAULTS_SEED={seed}");
-    let folder = Folder::new();
-    let run = Run::start(&folder.0).await;
-    run.go(seconds, seed).await;
+    smartermcp::serve::install_crypto();
+    // Left behind when something does not hold: the replicas' logs and PostgreSQL's are in it.
+    let folder = std::env::temp_dir().join(format!("smartermcp-faults-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir(&folder).unwrap();
+    println!("logs: {}", folder.display());
+    Run::start(&folder).await.go(seconds, seed).await;
     println!("all of it held");
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 /// Everything that runs.

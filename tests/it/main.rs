@@ -24,6 +24,7 @@ mod main_job;
 mod mcp;
 mod n8n;
 mod openapi;
+mod replicas;
 mod rest;
 mod secrets;
 mod servers;

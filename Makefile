@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-prepare
+.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-real-prometheus test-prepare
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -41,7 +41,8 @@ run: build ## Serve, with the settings of the environment
 	target/release/smartermcp serve
 
 bench: build ## Measure speed and memory against its peers on this machine
-	$(CARGO) bench --locked --bench gateway
+	$(CARGO) bench --locked --bench gateway --no-run
+	DURABLE=1 scripts/with-servers.sh $(CARGO) bench --locked --bench gateway
 
 openapi: ## Write openapi/smartermcp.json anew
 	$(CARGO) run --quiet -- openapi > openapi/smartermcp.json.new
@@ -52,3 +53,9 @@ claude-config: ## Print the lines for Claude Desktop (SMARTERMCP_URL, SMARTERMCP
 
 test-real: ## Run the main job against a real n8n, for two tenants (installs n8n from npm: 2.4 GB)
 	@scripts/test-real.sh
+
+test-real-prometheus: ## Run infra_metrics and infra_status against a real Prometheus (Debian's), for two tenants
+	$(CARGO) build --locked --quiet
+	@mkdir -p target/real
+	@tests/real/prometheus.sh target/debug/smartermcp | tee target/real/prometheus.md
+	@scripts/keep-run.sh Prometheus < target/real/prometheus.md

@@ -9,10 +9,4 @@ cargo build --locked --quiet
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 node tests/real/main_job.mjs target/debug/smartermcp | tee "$out"
-{
-  echo "# Runs against real services"
-  echo
-  echo "What \`make test-real\` printed last. The services here are real, not played."
-  echo
-  cat "$out"
-} > docs/real-runs.md
+scripts/keep-run.sh n8n < "$out"

@@ -236,6 +236,30 @@ impl Error {
         self
     }
 
+    /// The same failure, for one who was only lent it.
+    #[must_use]
+    pub fn repeated(&self) -> Self {
+        let Inner {
+            kind,
+            code,
+            message,
+            source: _,
+            retry_after,
+            scope,
+            once,
+        } = &*self.0;
+        let cause = self.cause();
+        Self(Box::new(Inner {
+            kind: *kind,
+            code: code.clone(),
+            message: message.clone(),
+            source: (!cause.is_empty()).then(|| cause.into()),
+            retry_after: *retry_after,
+            scope: *scope,
+            once: *once,
+        }))
+    }
+
     /// Whether the same call may succeed later, and does no harm if it is made again.
     pub fn retryable(&self) -> bool {
         self.kind().retryable() && !self.0.once

@@ -12,12 +12,14 @@ use std::{
 
 use futures::future::try_join_all;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use uuid::Uuid;
 
 use crate::{
     Result,
     doors::Door,
     load::{Answer, Connection, Template, ask},
+    options::Servers as ServerOptions,
     process::{Process, free_address, until},
 };
 
@@ -44,19 +46,63 @@ fn program() -> Result<PathBuf> {
     Ok(path.canonicalize().map_err(|_| missing())?)
 }
 
+/// PostgreSQL and Redis in place of the embedded parts, as `scripts/with-servers.sh` gives them.
+#[derive(Clone)]
+pub struct Servers {
+    pub database: String,
+    pub redis: String,
+    /// Of all replicas.
+    pub master_key: String,
+    pub admin: String,
+}
+
+impl Servers {
+    /// With a database of its own on these servers.
+    pub async fn of(options: &ServerOptions, name: &str) -> Result<Self> {
+        let mut connection = sqlx::PgConnection::connect(&format!("{}/postgres", options.admin_url)).await?;
+        let make = format!("create database \"{name}\" owner smartermcp template template0");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&mut connection).await?;
+        Ok(Self {
+            database: format!("{}/{name}", options.role_url),
+            redis: options.redis_url.clone(),
+            master_key: digits(),
+            admin: digits(),
+        })
+    }
+}
+
+/// 64 random hexadecimal digits.
+fn digits() -> String {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
 impl Gateway {
     /// Starts the program on a new directory and waits until it is ready.
     pub async fn start(directory: &Path) -> Result<(Self, Process)> {
-        // 64 random hexadecimal digits.
-        Self::open(directory, format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())).await
+        Self::open(directory, digits(), |_| {}).await
     }
 
     /// Starts it on a directory that it has used before.
     pub async fn start_again(self, directory: &Path) -> Result<(Self, Process)> {
-        Self::open(directory, self.admin).await
+        Self::open(directory, self.admin, |_| {}).await
     }
 
-    async fn open(directory: &Path, admin: String) -> Result<(Self, Process)> {
+    /// Starts a replica; `threads`: of its runtime, as many as there are cores unless said.
+    pub async fn start_replica(directory: &Path, servers: &Servers, threads: Option<usize>) -> Result<(Self, Process)> {
+        Self::open(directory, servers.admin.clone(), |command| {
+            command
+                .env("DATABASE_URL", &servers.database)
+                .env("REDIS_URL", &servers.redis)
+                .env("SMARTERMCP_MASTER_KEY", &servers.master_key)
+                .env("SMARTERMCP_DRAIN_SECS", "0");
+            if let Some(threads) = threads {
+                command.env("TOKIO_WORKER_THREADS", threads.to_string());
+            }
+        })
+        .await
+    }
+
+    async fn open(directory: &Path, admin: String, set: impl FnOnce(&mut Command)) -> Result<(Self, Process)> {
         std::fs::create_dir_all(directory)?;
         // Appended to, so that it can be cut short while the gateway writes.
         let log = OpenOptions::new().create(true).append(true).open(directory.join("bench.log"))?;
@@ -78,6 +124,7 @@ impl Gateway {
             .env("RUST_LOG", "info")
             .stdout(log.try_clone()?)
             .stderr(log.try_clone()?);
+        set(&mut command);
         let started = Instant::now();
         let mut process = Process::start(command)?;
         let explained = |error| format!("{error}\n{}", tail(directory));

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     Result,
-    process::{Process, cpu_seconds},
+    process::{Group, cpu_seconds},
 };
 
 /// What every right answer holds. Its first byte stands nowhere else in an answer, so that it is found fast.
@@ -217,7 +217,8 @@ fn unchunk(mut raw: &[u8], mut into: Option<&mut Vec<u8>>) -> Result<bool> {
 
 /// What one cell of the table is to be measured with.
 pub struct Load<'a> {
-    pub to: SocketAddr,
+    /// Connections are spread over these in turn.
+    pub to: &'a [SocketAddr],
     pub template: &'a Template,
     pub tokens: &'a Arc<[String]>,
     pub connections: usize,
@@ -264,7 +265,7 @@ impl Seen {
 
 impl Load<'_> {
     /// Runs the load against a process and reads the process's CPU time and memory around the measured part.
-    pub async fn run(&self, process: &mut Process) -> Result<Measured> {
+    pub async fn run(&self, process: &Group) -> Result<Measured> {
         process.reset_peak()?;
         let start = Instant::now() + self.warm_up;
         let end = start + self.measured;
@@ -272,7 +273,7 @@ impl Load<'_> {
         for index in 0..self.connections {
             let (template, tokens) = (self.template.clone(), Arc::clone(self.tokens));
             callers.spawn(caller(
-                self.to,
+                self.to[index % self.to.len()],
                 template,
                 tokens,
                 self.first_token + index,

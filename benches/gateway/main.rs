@@ -68,11 +68,12 @@ async fn bench() -> Result<bool> {
     let mut stage = Stage::open()?;
     stage.add_peers(&options, scratch.path()).await?;
     let gateway = stage.add_gateway(&options, scratch.path()).await?;
+    let production = stage.add_production(&options, scratch.path()).await?;
     if stage.is_empty() {
         return Err("BENCH_ONLY names no row".into());
     }
     println!("{}", conditions(&options));
-    let strangers = stage.measure(&options, gateway.as_ref()).await?;
+    let strangers = stage.measure(&options, gateway.as_ref(), production.as_ref()).await?;
     let facts = match gateway {
         Some(gateway) => Some(stage.close_gateway(gateway, scratch.path()).await?),
         None => None,
@@ -81,6 +82,9 @@ async fn bench() -> Result<bool> {
     report::tables(&rows, &options.connections);
     if options.agentgateway.is_none() {
         println!("The row of agentgateway is left out: AG_BIN names no program.");
+    }
+    if options.servers.is_none() {
+        println!("The rows on Redis and PostgreSQL are left out: start this by scripts/with-servers.sh.");
     }
     println!("Other programs had {:.0} % of the machine's CPU time meanwhile.", strangers * 100.0);
     report::verdicts(&rows, facts.as_ref());

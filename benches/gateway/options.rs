@@ -23,6 +23,27 @@ pub struct Options {
     only: Vec<String>,
     /// agentgateway's program (`AG_BIN`).
     pub agentgateway: Option<PathBuf>,
+    /// The PostgreSQL and Redis of the production rows.
+    pub servers: Option<Servers>,
+}
+
+/// What `scripts/with-servers.sh` says in the environment (`TEST_DATABASE_URL`, `TEST_ROLE_URL`, `TEST_REDIS_URL`).
+pub struct Servers {
+    /// A superuser's, without a database.
+    pub admin_url: String,
+    /// The gateway's role's, without a database.
+    pub role_url: String,
+    pub redis_url: String,
+}
+
+impl Servers {
+    fn from_env() -> Option<Self> {
+        Some(Self {
+            admin_url: text("TEST_DATABASE_URL")?,
+            role_url: text("TEST_ROLE_URL")?,
+            redis_url: text("TEST_REDIS_URL")?,
+        })
+    }
 }
 
 impl Options {
@@ -48,6 +69,7 @@ impl Options {
             connections,
             only: list("BENCH_ONLY"),
             agentgateway: std::env::var_os("AG_BIN").filter(|path| !path.is_empty()).map(PathBuf::from),
+            servers: Servers::from_env(),
         })
     }
 

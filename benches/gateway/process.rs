@@ -1,12 +1,14 @@
 //! Processes: the children under test, ended with their guard, and what Linux says of their CPU time and memory.
 
 use std::{
+    cell::RefCell,
     fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -106,6 +108,48 @@ impl Process {
             .lines()
             .find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse().ok());
         value.ok_or_else(|| format!("/proc has no {field} for this process: it ended").into())
+    }
+}
+
+/// Processes whose CPU time and memory count together, e.g. replicas. One may be in several groups.
+#[derive(Clone)]
+pub struct Group(pub Vec<Rc<RefCell<Process>>>);
+
+impl Group {
+    pub fn of(process: Process) -> Self {
+        Self(vec![Rc::new(RefCell::new(process))])
+    }
+
+    pub async fn end(self) -> Result<()> {
+        for process in self.0 {
+            // Taken out, so that nothing is borrowed while it is waited for.
+            let ended = Process {
+                child: Command::new("true").spawn()?,
+                highest_kib: 0,
+            };
+            process.replace(ended).end().await?;
+        }
+        Ok(())
+    }
+
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        self.0.iter().map(|process| process.borrow().cpu_seconds()).sum()
+    }
+
+    pub fn reset_peak(&self) -> Result<()> {
+        self.0.iter().try_for_each(|process| process.borrow_mut().reset_peak())
+    }
+
+    pub fn peak_kib(&self) -> Result<u64> {
+        self.0.iter().map(|process| process.borrow_mut().peak_kib()).sum()
+    }
+
+    pub fn highest_kib(&self) -> Result<u64> {
+        self.0.iter().map(|process| process.borrow_mut().highest_kib()).sum()
+    }
+
+    pub fn resident_kib(&self) -> Result<u64> {
+        self.0.iter().map(|process| process.borrow().resident_kib()).sum()
     }
 }
 

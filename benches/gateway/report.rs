@@ -6,6 +6,8 @@ use crate::{doors::Door, load::Measured};
 
 /// The targets of the project's issue.
 const MOST_TIMES_CPU: f64 = 1.8;
+/// With Redis and PostgreSQL.
+const MOST_TIMES_CPU_PRODUCTION: f64 = 2.3;
 const MOST_ADDED_US: f64 = 80.0;
 const MOST_MB: f64 = 60.0;
 const MOST_START: Duration = Duration::from_millis(200);
@@ -24,6 +26,10 @@ pub enum Role {
     /// The same without reading the answer: what the reference could cost at the least.
     Unread,
     Gateway,
+    /// The gateway on PostgreSQL and Redis.
+    Production,
+    /// Replicas of that.
+    Replicas,
 }
 
 /// One row, with what each round measured at each number of connections.
@@ -34,6 +40,8 @@ pub struct Row {
     pub cells: Vec<(usize, Vec<Measured>)>,
     /// Calls that reached the JSON backend, and calls made, where each should reach it.
     pub reached: Option<(u64, u64)>,
+    /// Of each cell: scripts that Redis ran meanwhile, and calls made, where limits are there.
+    pub scripts: Option<Vec<(u64, u64)>>,
 }
 
 /// The median of a row's rounds at one number of connections.
@@ -150,7 +158,7 @@ pub fn tables(rows: &[Row], connections: &[usize]) {
 
 /// Prints what came of the targets.
 pub fn verdicts(rows: &[Row], facts: Option<&GatewayFacts>) {
-    let doors = || rows.iter().filter(|row| row.role == Role::Gateway);
+    let doors = || rows.iter().filter(|row| matches!(row.role, Role::Gateway | Role::Production));
     if doors().next().is_none() {
         return;
     }
@@ -161,6 +169,8 @@ pub fn verdicts(rows: &[Row], facts: Option<&GatewayFacts>) {
     for row in doors() {
         if let (Some(ours), Some(theirs)) = (row.at(AT_CPU), reference(rows, AT_CPU)) {
             let times = ours.cpu_per_1000 / theirs.cpu_per_1000;
+            let production = row.role == Role::Production;
+            let most = if production { MOST_TIMES_CPU_PRODUCTION } else { MOST_TIMES_CPU };
             let beside = |role, door, what: &str| {
                 let peer = find(rows, role, door, AT_CPU)?;
                 Some(format!("{:.2} × {what}", ours.cpu_per_1000 / peer.cpu_per_1000))
@@ -174,13 +184,20 @@ pub fn verdicts(rows: &[Row], facts: Option<&GatewayFacts>) {
                 format!(" ({})", beside.join(", "))
             };
             println!(
-                "- CPU per call at {AT_CPU} connections, {}: {times:.2} × rmcp → reqwest{beside}, at most {MOST_TIMES_CPU}: {}",
+                "- CPU per call at {AT_CPU} connections, {}{}: {times:.2} × rmcp → reqwest{beside}, at most {most}: {}",
                 row.door.name(),
-                met(times <= MOST_TIMES_CPU)
+                if production { ", with Redis and PostgreSQL" } else { "" },
+                met(times <= most)
             );
         }
     }
-    for row in doors() {
+    for row in rows {
+        if let Some(scripts) = &row.scripts {
+            let (run, made) = scripts.iter().fold((0, 0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1));
+            println!("- {}: {run} scripts run by Redis for {made} calls", row.name);
+        }
+    }
+    for row in doors().filter(|row| row.role == Role::Gateway) {
         if let (Some(ours), Some(theirs)) = (row.at(AT_LATENCY), reference(rows, AT_LATENCY)) {
             let added = (ours.p50_ms - theirs.p50_ms) * 1000.0;
             println!(

@@ -187,7 +187,7 @@ pub fn authorise(caller: &Caller, tool: &Arc<Definition>, limits: &Limits) -> Re
         .coded("insufficient_scope")
         .lacking(tool.scope.name()));
     }
-    limits.switches.check(caller.tenant_id(), tool)?;
+    limits.switches.check(caller.tenant_id(), tool, tool.backend)?;
     Ok(Authorised {
         caller: caller.clone(),
         tool: Arc::clone(tool),

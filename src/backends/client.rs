@@ -66,6 +66,22 @@ pub struct Reply {
     effect: Sends,
 }
 
+/// An answer whose body is still to come.
+#[derive(Debug)]
+pub struct Arriving<'a> {
+    request: Request<'a>,
+    response: reqwest::Response,
+}
+
+/// What came next of a body.
+#[derive(Debug)]
+pub enum Piece {
+    Bytes(Bytes),
+    End,
+    /// Nothing until the moment that was named.
+    Late,
+}
+
 /// Why an attempt failed, and whether the request had left.
 struct Failure {
     error: Error,
@@ -108,8 +124,11 @@ impl Client {
 
     fn request(&self, method: Method, path: &str, effect: Sends) -> Request<'_> {
         let mut url = self.connection.url.clone();
-        let joined = format!("{}{path}", url.path().trim_end_matches('/'));
-        url.set_path(&joined);
+        // Without a path it is the connection's own address, to the letter.
+        if !path.is_empty() {
+            let joined = format!("{}{path}", url.path().trim_end_matches('/'));
+            url.set_path(&joined);
+        }
         Request {
             client: self,
             method,
@@ -122,7 +141,7 @@ impl Client {
     }
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
@@ -161,7 +180,10 @@ impl Request<'_> {
         if let Err(refused) = connection.guard.check_literal(&self.url) {
             return Err(address_refused(&refused));
         }
-        if let Some(trace) = &client.session.trace {
+        let (spans, trace) = (client.session.state.spans.as_ref(), client.session.trace.as_ref());
+        if spans.is_none()
+            && let Some(trace) = trace
+        {
             trace.next().write(&mut self.headers);
         }
         let mut pause = FIRST_PAUSE;
@@ -171,7 +193,17 @@ impl Request<'_> {
             };
             let last = attempt >= ATTEMPTS;
             let mut wait = pause;
-            let outcome = match self.attempt().await {
+            let span = spans.map(|spans| spans.attempt(connection.backend, &self.method, attempt, trace));
+            if let Some(span) = &span {
+                span.trace(trace).write(&mut self.headers);
+            }
+            let answered = self.attempt().await;
+            if let Some(span) = span {
+                let status = answered.as_ref().ok().map(|reply| reply.status.as_u16());
+                let error = answered.as_ref().err().map(|failure| failure.error.label());
+                span.end(status, error, status.is_none_or(|status| status >= 400));
+            }
+            let outcome = match answered {
                 Ok(reply) => {
                     // A 500 may be one workflow's own failure: it does not take the whole connection away.
                     let unwell = matches!(reply.status.as_u16(), 502..=504);
@@ -223,14 +255,8 @@ impl Request<'_> {
         }
         let until = (Instant::now() + self.attempt).min(session.deadline);
         let exchange = async {
-            let mut request = connection
-                .http
-                .request(self.method.clone(), self.url.clone())
-                .headers(self.headers.clone());
-            if let Some(body) = &self.body {
-                request = request.body(body.clone());
-            }
-            let mut response = request
+            let mut response = self
+                .built()
                 .send()
                 .await
                 .map_err(|error| self.failure(&error.without_url(), had_reached))?;
@@ -263,14 +289,80 @@ impl Request<'_> {
         match tokio::time::timeout_at(until, exchange).await {
             Ok(answered) => answered,
             Err(_) => Err(Failure {
-                error: self.marked(Error::new(
-                    Kind::Timeout,
-                    format!("'{}' did not answer in time{}", connection.backend, self.consequence()),
-                )),
+                error: self.late(),
                 sent: true,
                 refused: false,
             }),
         }
+    }
+
+    /// Sends it once, and answers when the head of the answer is there: the body is read piece by piece.
+    ///
+    /// # Errors
+    /// As [`Request::send`].
+    pub async fn begin(mut self) -> Result<Arriving<'a>> {
+        let session = &self.client.session;
+        let connection = &self.client.connection;
+        if let Err(refused) = connection.guard.check_literal(&self.url) {
+            return Err(address_refused(&refused));
+        }
+        if let Some(trace) = &session.trace {
+            trace.next().write(&mut self.headers);
+        }
+        let Ok(pass) = connection.breaker.pass() else {
+            return Err(down(connection.backend).retry_after(10));
+        };
+        let had_reached = session.has_reached();
+        if self.effect == Sends::Write {
+            session.reach();
+        }
+        let until = (Instant::now() + self.attempt).min(session.deadline);
+        match tokio::time::timeout_at(until, self.built().send()).await {
+            Ok(Ok(response)) => {
+                match response.status().as_u16() {
+                    502..=504 => pass.failed(),
+                    _ => pass.succeeded(),
+                }
+                Ok(Arriving { request: self, response })
+            }
+            Ok(Err(error)) => {
+                let failure = self.failure(&error.without_url(), had_reached);
+                if failure.refused {
+                    drop(pass);
+                } else {
+                    pass.failed();
+                }
+                Err(failure.error)
+            }
+            Err(_) => {
+                if self.attempt > ATTEMPT {
+                    drop(pass);
+                } else {
+                    pass.failed();
+                }
+                Err(self.late())
+            }
+        }
+    }
+
+    fn built(&self) -> reqwest::RequestBuilder {
+        let request = self
+            .client
+            .connection
+            .http
+            .request(self.method.clone(), self.url.clone())
+            .headers(self.headers.clone());
+        match &self.body {
+            Some(body) => request.body(body.clone()),
+            None => request,
+        }
+    }
+
+    fn late(&self) -> Error {
+        self.marked(Error::new(
+            Kind::Timeout,
+            format!("'{}' did not answer in time{}", self.client.connection.backend, self.consequence()),
+        ))
     }
 
     /// A write that may have acted must not be repeated blindly.
@@ -349,6 +441,49 @@ impl Request<'_> {
             sent: true,
             refused: true,
         }
+    }
+}
+
+impl Arriving<'_> {
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// The next piece of the body, if it comes before `until` and the deadline of the call. Safe to drop and call again.
+    ///
+    /// # Errors
+    /// When the body is cut off.
+    pub async fn piece(&mut self, until: Instant) -> Result<Piece> {
+        let until = until.min(self.request.client.session.deadline);
+        match tokio::time::timeout_at(until, self.response.chunk()).await {
+            Ok(Ok(Some(bytes))) => Ok(Piece::Bytes(bytes)),
+            Ok(Ok(None)) => Ok(Piece::End),
+            Ok(Err(error)) => Err(self.request.cut_off(&error.without_url()).error),
+            Err(_) => Ok(Piece::Late),
+        }
+    }
+
+    /// The answer as a whole, for one that is short: a refusal.
+    ///
+    /// # Errors
+    /// When it is cut off or late. What goes beyond [`WORDS_MAX`] is left away.
+    pub async fn whole(mut self) -> Result<Reply> {
+        let mut body = BytesMut::new();
+        let until = Instant::now() + ATTEMPT;
+        while body.len() <= WORDS_MAX {
+            match self.piece(until).await? {
+                Piece::Bytes(bytes) => body.extend_from_slice(&bytes),
+                Piece::End => break,
+                Piece::Late => return Err(self.request.late()),
+            }
+        }
+        Ok(Reply {
+            status: self.response.status(),
+            headers: std::mem::take(self.response.headers_mut()),
+            body: body.freeze(),
+            backend: self.request.client.connection.backend,
+            effect: self.request.effect,
+        })
     }
 }
 

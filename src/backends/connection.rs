@@ -7,10 +7,10 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::{Credential, Guard, Kind, breaker::Breaker};
+use super::{Credential, Guard, Kind, breaker::Breaker, transport::Transport};
 use crate::{
     config::Network,
-    error::{Error, Result},
+    error::{Error, Result, chain},
     id::TenantId,
     limits::IN_FLIGHT_PER_CONNECTION,
     secrets::{self, Secrets},
@@ -28,7 +28,7 @@ const IDLE_PER_HOST: usize = 64;
 pub struct Connection {
     pub tenant_id: TenantId,
     pub backend: &'static str,
-    /// Without a trailing slash.
+    /// Where requests go, without a trailing slash. For a Unix socket it names no real host.
     pub url: Url,
     pub settings: serde_json::Value,
     credential: Credential,
@@ -134,14 +134,18 @@ impl Connections {
                 };
                 drop(tx);
                 let credential = secrets.open_sealed(&secrets::connection_place(id, backend, &row.id), &row.credential)?;
-                let guard = self.guard(&tenant);
+                let kind = self.kind(backend)?;
+                let credential = kind.read_credential(&credential)?;
+                let url = row.url.parse().map_err(|error| Error::internal(format!("stored URL: {error}")))?;
+                let transport = kind.transport(&url, &credential)?;
+                let guard = transport.narrowed(self.guard(&tenant));
                 Ok(Some(Arc::new(Connection {
                     tenant_id: id,
                     backend,
-                    url: row.url.parse().map_err(|error| Error::internal(format!("stored URL: {error}")))?,
                     settings: serde_json::from_str(&row.settings).map_err(Error::internal)?,
-                    credential: self.kind(backend)?.read_credential(&credential)?,
-                    http: self.client(&guard)?,
+                    credential,
+                    http: self.client(&transport, &guard)?,
+                    url: transport.url,
                     guard,
                     breaker: Breaker::default(),
                     places: Arc::new(Semaphore::new(IN_FLIGHT_PER_CONNECTION)),
@@ -149,6 +153,24 @@ impl Connections {
                 })))
             })
             .await
+    }
+
+    /// A way to one address of the tenant's that is no backend's, e.g. a page that says whether a service is well.
+    pub fn address(&self, tenant: &Tenant, backend: &'static str, url: Url) -> Result<Arc<Connection>> {
+        let guard = self.guard(tenant);
+        let transport = Transport::to(url);
+        Ok(Arc::new(Connection {
+            tenant_id: tenant.id,
+            backend,
+            settings: serde_json::Value::Null,
+            credential: Arc::new(()),
+            http: self.client(&transport, &guard)?,
+            url: transport.url,
+            guard,
+            breaker: Breaker::default(),
+            places: Arc::new(Semaphore::new(IN_FLIGHT_PER_CONNECTION)),
+            learned: DashMap::new(),
+        }))
     }
 
     pub fn forget(&self, tenant: TenantId, backend: &str) {
@@ -165,12 +187,28 @@ impl Connections {
         self.warm.clear();
     }
 
-    /// Tenants that may go to the same places share a client and its pool of connections; others must not.
-    fn client(&self, guard: &Guard) -> Result<reqwest::Client> {
+    /// Tenants that may go to the same places share a client and its pool of connections; others must not. A transport of
+    /// its own (a certificate, a socket) is its connection's alone.
+    ///
+    /// # Errors
+    /// When the certificates of the transport do not fit together.
+    pub fn client(&self, transport: &Transport, guard: &Guard) -> Result<reqwest::Client> {
+        if !transport.is_shared() {
+            return transport
+                .equip(self.builder(guard))
+                .build()
+                .map_err(|error| Error::invalid("credential: certificate and key do not fit together").because(chain(&error)));
+        }
         if let Some(client) = self.clients.get(guard.key()) {
             return Ok(client.clone());
         }
-        let client = reqwest::Client::builder()
+        let client = self.builder(guard).build().map_err(Error::internal)?;
+        self.clients.insert(guard.key().to_vec(), client.clone());
+        Ok(client)
+    }
+
+    fn builder(&self, guard: &Guard) -> reqwest::ClientBuilder {
+        reqwest::Client::builder()
             .user_agent(concat!("smartermcp/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(guard.clone())
             .redirect(reqwest::redirect::Policy::none())
@@ -178,9 +216,5 @@ impl Connections {
             .connect_timeout(CONNECT)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_HOST)
-            .build()
-            .map_err(Error::internal)?;
-        self.clients.insert(guard.key().to_vec(), client.clone());
-        Ok(client)
     }
 }

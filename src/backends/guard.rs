@@ -26,6 +26,8 @@ const LOOK_UP: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub struct Guard {
     allow: Vec<IpNet>,
+    /// Whether only this machine's own addresses are admitted, where they are allowed at all.
+    loopback_only: bool,
     dns: Dns,
 }
 
@@ -39,6 +41,7 @@ pub struct Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {
+            Some(address) if is_public(address) => write!(f, "'{}' leads to {address}, which is not on this machine", self.host),
             Some(address) => write!(f, "'{}' leads to {address}, which is not a public address", self.host),
             None => write!(f, "'{}' has no address", self.host),
         }
@@ -47,12 +50,31 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// Reads a URL of a field. It is not quoted back: what does not parse may still hold a password.
+///
+/// # Errors
+/// When it is none.
+pub fn read_url(field: &str, text: &str) -> Result<Url> {
+    Url::parse(text).map_err(|error| Error::invalid(format!("{field}: is no URL ({error}); write it like https://n8n.example.cl")))
+}
+
 impl Guard {
     pub fn new(operator: &[IpNet], tenant: &[IpNet], dns: Dns) -> Self {
         let mut allow = [operator, tenant].concat();
         allow.sort();
         allow.dedup();
-        Self { allow, dns }
+        Self {
+            allow,
+            loopback_only: false,
+            dns,
+        }
+    }
+
+    /// The same, for this machine's own addresses alone: for what must not be sent over a network in the clear.
+    #[must_use]
+    pub fn loopback_only(mut self) -> Self {
+        self.loopback_only = true;
+        self
     }
 
     /// What tells this guard's HTTP client from another's: connections are pooled only among tenants that may go to the same places.
@@ -62,6 +84,9 @@ impl Guard {
 
     pub fn admits(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
+        if self.loopback_only && !address.is_loopback() {
+            return false;
+        }
         self.allow.iter().any(|network| network.contains(&address)) || is_public(address)
     }
 
@@ -88,30 +113,38 @@ impl Guard {
     ///
     /// # Errors
     /// [`Kind::InvalidInput`](crate::error::Kind): no http URL, credentials in it, or an address that is refused.
-    pub async fn check_url(&self, text: &str) -> Result<Url> {
-        // Not quoted: what does not parse may still hold a password.
-        let url =
-            Url::parse(text).map_err(|error| Error::invalid(format!("url: is no URL ({error}); write it like https://n8n.example.cl")))?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(Error::invalid("url: must begin with https:// or http:// and name a host"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(Error::invalid(
-                "url: must not hold a user or password; put them into the credential",
-            ));
-        }
+    pub async fn check_url(&self, url: &Url) -> Result<()> {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(Error::invalid(
                 "url: must not have a query or fragment; give the address of the service itself",
             ));
         }
+        self.check("url", url).await
+    }
+
+    /// Checks a URL that is to be asked as it stands, whatever its field is called.
+    ///
+    /// # Errors
+    /// As [`Guard::check_url`].
+    pub async fn check(&self, field: &str, url: &Url) -> Result<()> {
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(Error::invalid(format!(
+                "{field}: must begin with https:// or http:// and name a host"
+            )));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Error::invalid(format!(
+                "{field}: must not hold a user or password; put them into the credential"
+            )));
+        }
         let refused = |refused: Refused| {
-            Error::invalid(format!(
-                "url: {refused}. The operator can allow a private network by SMARTERMCP_BACKEND_ALLOW or the tenant's backend_allow"
-            ))
-            .coded("address_refused")
+            let why = match self.loopback_only {
+                true => "Without TLS only this machine's own addresses are taken; use https".to_owned(),
+                false => "The operator can allow a private network by SMARTERMCP_BACKEND_ALLOW or the tenant's backend_allow".to_owned(),
+            };
+            Error::invalid(format!("{field}: {refused}. {why}")).coded("address_refused")
         };
-        self.check_literal(&url).map_err(refused)?;
+        self.check_literal(url).map_err(refused)?;
         if let Some(Host::Domain(name)) = url.host()
             && let Ok(Ok(addresses)) = tokio::time::timeout(LOOK_UP, self.look_up(name.to_owned())).await
             && let Some(address) = addresses.into_iter().find(|address| !self.admits(*address))
@@ -121,7 +154,7 @@ impl Guard {
                 address: Some(address),
             }));
         }
-        Ok(url)
+        Ok(())
     }
 
     async fn look_up(&self, name: String) -> std::io::Result<Vec<IpAddr>> {

@@ -6,23 +6,28 @@ pub mod account;
 mod breaker;
 pub mod client;
 mod connection;
+pub mod docker;
 mod guard;
 pub mod n8n;
+pub mod prometheus;
 mod session;
+mod transport;
 
 use std::{any::Any, pin::Pin, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use url::Url;
 
 pub use self::{
     connection::{Connection, Connections},
-    guard::{Guard, Refused},
+    guard::{Guard, Refused, read_url},
     session::{Note, Notifier, Session},
+    transport::Transport,
 };
 use crate::{
-    error::{Error, Result},
+    error::{self, Error, Result},
     tool::{Catalogue, Definition},
 };
 
@@ -33,12 +38,15 @@ pub fn account_usage(tenant: &crate::auth::KnownTenant, now: i64) -> Value {
 
 /// Every tool of the gateway.
 pub fn tools() -> Vec<Definition> {
-    [account::tools(), n8n::tools()].into_iter().flatten().collect()
+    [account::tools(), docker::tools(), n8n::tools(), prometheus::tools()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Every kind of backend that a tenant can connect.
 pub fn kinds() -> Vec<Kind> {
-    vec![kind::<n8n::N8n>()]
+    vec![kind::<docker::Docker>(), kind::<n8n::N8n>(), kind::<prometheus::Prometheus>()]
 }
 
 /// The gateway's own catalogue.
@@ -50,6 +58,8 @@ pub fn catalogue() -> Catalogue {
 pub trait Backend: Sized + Send + Sync + 'static {
     /// The kind of connection that it needs; `None` when it needs none.
     const KIND: Option<&'static str>;
+    /// Whether it speaks to anything outside the gateway.
+    const OUTSIDE: bool = Self::KIND.is_some();
 
     fn open(session: Session) -> impl Future<Output = Result<Self>> + Send;
 }
@@ -63,10 +73,70 @@ impl Backend for () {
     }
 }
 
+/// The call itself: for tools that have to tell of what went wrong beside their answer.
+impl Backend for Session {
+    const KIND: Option<&'static str> = None;
+
+    async fn open(session: Session) -> Result<Self> {
+        Ok(session)
+    }
+}
+
+/// A backend that a tool can do without: `None` when the tenant has not connected it. Any other failure to open it is one.
+impl<B: Backend> Backend for Option<B> {
+    const KIND: Option<&'static str> = None;
+    const OUTSIDE: bool = B::OUTSIDE;
+
+    async fn open(session: Session) -> Result<Self> {
+        match B::open(session).await {
+            Ok(backend) => Ok(Some(backend)),
+            Err(error) if error.kind() == error::Kind::NotConnected => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A backend whose failure to open is the tool's to tell: it has others, and answers in part.
+impl<B: Backend> Backend for Result<B> {
+    const KIND: Option<&'static str> = None;
+    const OUTSIDE: bool = B::OUTSIDE;
+
+    async fn open(session: Session) -> Result<Self> {
+        Ok(B::open(session).await)
+    }
+}
+
+/// Two backends, opened at the same time.
+impl<A: Backend, B: Backend> Backend for (A, B) {
+    /// The one that is needed. Where both are, a failure cannot be laid to either, so that none is named.
+    const KIND: Option<&'static str> = match (A::KIND, B::KIND) {
+        (Some(kind), None) | (None, Some(kind)) => Some(kind),
+        (None, None) | (Some(_), Some(_)) => None,
+    };
+    const OUTSIDE: bool = A::OUTSIDE || B::OUTSIDE;
+
+    async fn open(session: Session) -> Result<Self> {
+        tokio::try_join!(A::open(session.clone()), B::open(session))
+    }
+}
+
 /// A backend that a tenant connects, with a credential of its own form.
 pub trait Connected: Backend {
     const NAME: &'static str;
     type Credential: DeserializeOwned + JsonSchema + Send + Sync;
+
+    /// Looks at a credential of the right form, before it is stored: what in it can be seen to be wrong, by field.
+    fn check(_: &Self::Credential) -> Result<()> {
+        Ok(())
+    }
+
+    /// How an address and a credential of this kind are reached: over HTTP, with the public roots, unless it says otherwise.
+    ///
+    /// # Errors
+    /// When the address or a certificate is of no form that this kind takes.
+    fn transport(url: &Url, _: &Self::Credential) -> Result<Transport> {
+        Ok(Transport::to(url.clone()))
+    }
 
     /// Asks the backend whether address and credential work, without changing anything.
     fn test(&self) -> impl Future<Output = Result<Tested>> + Send;
@@ -91,6 +161,7 @@ pub struct Kind {
     pub name: &'static str,
     pub credential_schema: Value,
     read: fn(&[u8]) -> Result<Credential>,
+    transport: fn(&Url, &Credential) -> Result<Transport>,
     test: fn(Session) -> Testing,
 }
 
@@ -101,6 +172,14 @@ impl Kind {
     /// Names the field; never quotes a value.
     pub fn read_credential(&self, json: &[u8]) -> Result<Credential> {
         (self.read)(json)
+    }
+
+    /// How an address of this kind is reached with a credential that it has read.
+    ///
+    /// # Errors
+    /// When the kind does not take the address or a certificate.
+    pub fn transport(&self, url: &Url, credential: &Credential) -> Result<Transport> {
+        (self.transport)(url, credential)
     }
 
     pub async fn test(&self, session: Session) -> Result<Tested> {
@@ -135,7 +214,14 @@ fn kind<B: Connected>() -> Kind {
                     )),
                 }
             })?;
+            B::check(&credential)?;
             Ok(Arc::new(credential))
+        },
+        transport: |url, credential| {
+            let credential: &B::Credential = credential
+                .downcast_ref()
+                .ok_or_else(|| Error::internal(format!("the credential is not one of {}", B::NAME)))?;
+            B::transport(url, credential)
         },
         test: |session| {
             Box::pin(async move {

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Kind, Result},
     state::State,
     telemetry::Trace,
-    tool::{Definition, page},
+    tool::{Category, Definition, page},
 };
 
 /// One tenant's call in progress.
@@ -72,9 +72,14 @@ impl Session {
     /// The tenant's connection to a backend.
     ///
     /// # Errors
-    /// [`Kind::NotConnected`].
+    /// [`Kind::NotConnected`], or [`Kind::Unavailable`] where the operator has switched it off: a tool may have backends that it
+    /// does without, at which nobody has looked before. Managing a connection is never switched off with it.
     pub async fn connection(&self, backend: &'static str) -> Result<Arc<Connection>> {
         let tenant = self.tenant()?;
+        if self.tool.category != Category::Account {
+            let switches = &self.state.limits.switches;
+            switches.check(Some(tenant.tenant.id), &self.tool, Some(backend))?;
+        }
         let found = self
             .state
             .connections
@@ -91,6 +96,11 @@ impl Session {
     /// Notes that the backend may have acted: from here on, the outcome of a write is what came of it.
     pub fn reach(&self) {
         self.reached.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes for `/health` how a backend did that the tool can do without; `None` is well. For the one it needs, dispatch does it.
+    pub fn note_health(&self, backend: &'static str, failure: Option<Kind>) {
+        self.state.health.called(backend, failure);
     }
 
     /// Takes the note back: nothing was sent after all.
@@ -128,6 +138,13 @@ pub enum Note {
         level: &'static str,
         data: Value,
     },
+    /// From here on the answer comes in lines.
+    Opened,
+    /// One line of it, counted from 1.
+    Line {
+        number: u64,
+        text: String,
+    },
 }
 
 /// Where a tool says how far it is. Nobody listens unless the client asked.
@@ -146,6 +163,19 @@ impl Notifier {
             progress,
             total,
             message: Some(message.into()),
+        });
+    }
+
+    /// Says that the answer will come line by line: REST begins its stream of events.
+    pub fn open(&self) {
+        self.send(|| Note::Opened);
+    }
+
+    /// A line of an answer that was opened. Whoever sends them bounds how many and how long.
+    pub fn line(&self, number: u64, text: &str) {
+        self.send(|| Note::Line {
+            number,
+            text: text.to_owned(),
         });
     }
 

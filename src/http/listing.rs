@@ -49,7 +49,7 @@ pub fn annotations(tool: &Definition) -> Value {
         "readOnlyHint": tool.route.effect() == Effect::Read,
         "destructiveHint": tool.route.effect() == Effect::Destroy,
         "idempotentHint": tool.route.is_idempotent(),
-        "openWorldHint": tool.backend.is_some(),
+        "openWorldHint": tool.outside,
     })
 }
 

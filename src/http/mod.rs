@@ -10,6 +10,7 @@ mod openapi;
 mod problem;
 mod rest;
 pub mod serve;
+mod stream;
 
 use std::sync::Arc;
 

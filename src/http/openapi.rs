@@ -115,6 +115,11 @@ fn answers(tool: &Definition) -> Value {
         && let Some(schema) = &tool.output_schema
     {
         success["content"] = json!({ "application/json": { "schema": schema } });
+        if tool.streams {
+            success["content"]["text/event-stream"] = json!({
+                "schema": { "type": "string", "description": "`line` events, each with a line as its data, then an `end` event with the answer as JSON." },
+            });
+        }
     }
     let mut answers = Map::new();
     answers.insert(tool.route.status().as_str().to_owned(), success);

@@ -24,24 +24,27 @@ struct Problem<'a> {
 }
 
 pub fn response(error: &Error, request_id: Option<&Arc<str>>) -> Response {
-    let status = error.kind().status();
+    let mut response = (error.kind().status(), body(error, request_id)).into_response();
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers(error, response.headers_mut());
+    response
+}
+
+/// The problem itself, in one line of JSON.
+pub fn body(error: &Error, request_id: Option<&Arc<str>>) -> Vec<u8> {
     let problem = Problem {
         r#type: format!("urn:smartermcp:problem:{}", error.code()),
         title: error.kind().title(),
-        status: status.as_u16(),
+        status: error.kind().status().as_u16(),
         detail: error.message(),
         code: error.code(),
         retryable: error.retryable(),
         retry_after: error.retry_after_secs(),
         request_id: request_id.map(|id| &**id),
     };
-    let body = serde_json::to_vec(&problem).unwrap_or_default();
-    let mut response = (status, body).into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers(error, response.headers_mut());
-    response
+    serde_json::to_vec(&problem).unwrap_or_default()
 }
 
 /// As the door of this path shows errors.

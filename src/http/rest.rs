@@ -1,6 +1,6 @@
 //! REST: a route for each tool, made from its declaration, and the few beside them. Parses and renders; decides nothing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -12,20 +12,24 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, request::Parts};
 use serde_json::Value;
 
-use super::{RequestId, address, body, json, listing, problem};
+use super::{
+    RequestId, accepts, address, body, json, listing, problem,
+    stream::{self, Teller},
+};
 use crate::{
     auth::{Caller, authenticate},
-    backends::Notifier,
-    dispatch::{self, Call, Door, Input},
+    backends::{Note, Notifier},
+    dispatch::{self, Answer, Call, Door, Input},
     error::{Error, Result},
     idempotency::Key,
     limits::Standing,
     state::State,
     telemetry::Trace,
-    tool::{Catalogue, PREFIX, Rendered},
+    tool::{Catalogue, Content, PREFIX, Rendered},
 };
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const EVENT_STREAM: &str = "text/event-stream";
 
 pub fn routes(catalogue: &Catalogue) -> Router<Arc<State>> {
     let mut router = Router::new()
@@ -62,7 +66,7 @@ async fn by_name(Shared(state): Shared<Arc<State>>, request: Request) -> Respons
 async fn call(state: Arc<State>, tool: String, request: Request, with_path: bool) -> Response {
     let (mut parts, sent) = request.into_parts();
     let RequestId(request_id) = own_id(&parts);
-    let answer = async {
+    let call = async {
         let client = address::client(&state, &parts.extensions, &parts.headers);
         let caller = authenticate(&state, &parts.headers, client).await?;
         // A GET's body means nothing (RFC 9110 §9.3.1).
@@ -79,6 +83,15 @@ async fn call(state: Arc<State>, tool: String, request: Request, with_path: bool
         } else {
             Input::Json(body)
         };
+        // Some answers come line by line, if the client takes such.
+        let may_stream = state.catalogue.find(&tool).is_some_and(|tool| tool.streams) && accepts(&parts.headers, EVENT_STREAM);
+        let (notifier, notes) = match may_stream {
+            true => {
+                let (notifier, notes) = Notifier::channel();
+                (notifier, Some(notes))
+            }
+            false => (Notifier::default(), None),
+        };
         let call = Call {
             caller,
             tool,
@@ -87,30 +100,68 @@ async fn call(state: Arc<State>, tool: String, request: Request, with_path: bool
             door: Door::Rest,
             trace: Trace::from_headers(&parts.headers),
             request_id: Arc::clone(&request_id),
-            notifier: Notifier::default(),
+            notifier,
         };
-        Ok::<_, Error>(dispatch::call(&state, call).await)
+        Ok::<_, Error>((call, notes))
     };
-    let answer = match answer.await {
-        Ok(answer) => answer,
-        Err(error) => return refuse(&error, &request_id),
+    let telling = Telling {
+        request_id: Arc::clone(&request_id),
     };
-    let status = answer.tool.as_ref().map_or(StatusCode::OK, |tool| tool.route.status());
-    let mut response = match answer.outcome {
-        Ok(_) if status == StatusCode::NO_CONTENT => status.into_response(),
-        Ok(Rendered::Object(object)) => json(status, Box::<str>::from(object).into_string()),
-        Ok(Rendered::Content(content)) => json(
-            status,
-            serde_json::json!({ "content": content.blocks, "is_error": content.is_error }).to_string(),
-        ),
-        // Logged by dispatch.
-        Err(error) => problem::response(&error, Some(&request_id)),
-    };
-    answer.standing.write(response.headers_mut());
-    if answer.replayed {
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    match call.await {
+        Ok((call, notes @ Some(_))) => stream::answer(&state, call, notes, telling).await,
+        Ok((call, None)) => telling.whole(dispatch::call(&state, call).await),
+        Err(error) => refuse(&error, &request_id),
     }
-    response
+}
+
+/// A call as REST tells it: as a whole; or, where the tool opened its answer, each line as an event and the whole at the end.
+struct Telling {
+    request_id: Arc<str>,
+}
+
+impl Teller for Telling {
+    const PATIENCE: Option<Duration> = None;
+
+    fn note(&self, note: Note) -> Option<Bytes> {
+        match note {
+            Note::Opened => Some(stream::comment()),
+            Note::Line { text, .. } => Some(stream::event("line", text.as_bytes())),
+            Note::Progress { .. } | Note::Log { .. } => None,
+        }
+    }
+
+    fn end(&self, answer: &Answer) -> Bytes {
+        match &answer.outcome {
+            Ok(Rendered::Object(object)) => stream::event("end", object.get().as_bytes()),
+            Ok(Rendered::Content(content)) => stream::event("end", blocks(content).as_bytes()),
+            // The status has long been sent: the failure is an event of its own, before the end that every client waits for.
+            Err(error) => {
+                let mut events = stream::event("error", &problem::body(error, Some(&self.request_id))).to_vec();
+                events.extend_from_slice(&stream::event("end", b"{}"));
+                events.into()
+            }
+        }
+    }
+
+    fn whole(&self, answer: Answer) -> Response {
+        let status = answer.tool.as_ref().map_or(StatusCode::OK, |tool| tool.route.status());
+        let mut response = match answer.outcome {
+            Ok(_) if status == StatusCode::NO_CONTENT => status.into_response(),
+            Ok(Rendered::Object(object)) => json(status, Box::<str>::from(object).into_string()),
+            Ok(Rendered::Content(content)) => json(status, blocks(&content)),
+            // Logged by dispatch.
+            Err(error) => problem::response(&error, Some(&self.request_id)),
+        };
+        answer.standing.write(response.headers_mut());
+        if answer.replayed {
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+fn blocks(content: &Content) -> String {
+    serde_json::json!({ "content": content.blocks, "is_error": content.is_error }).to_string()
 }
 
 async fn tools(Shared(state): Shared<Arc<State>>, request: Request) -> Response {

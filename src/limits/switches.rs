@@ -24,23 +24,29 @@ impl Switches {
         Ok(())
     }
 
+    /// Whether a tool may be called, over a backend where one is named.
+    ///
     /// # Errors
     /// [`Kind::Unavailable`], code `switched_off`, with the operator's reason.
-    pub fn check(&self, tenant: Option<TenantId>, tool: &Definition) -> Result<()> {
+    pub fn check(&self, tenant: Option<TenantId>, tool: &Definition, backend: Option<&str>) -> Result<()> {
         let switches = self.off.load();
         let hit = switches.iter().find(|switch| {
             switch.tenant_id.is_none_or(|id| Some(id) == tenant)
-                && switch.backend.as_deref().is_none_or(|backend| Some(backend) == tool.backend)
+                && switch.backend.as_deref().is_none_or(|named| Some(named) == backend)
                 && switch.tool.as_deref().is_none_or(|name| name == tool.name)
         });
         match hit {
             None => Ok(()),
-            Some(switch) => Err(Error::new(
-                Kind::Unavailable,
-                format!("The operator has switched '{}' off: {}", tool.name, switch.reason),
-            )
-            .coded("switched_off")
-            .retry_after(60)),
+            Some(switch) => {
+                // A tool of several backends goes on without the one that is off: that is then named.
+                let what = switch.tool.as_deref().or(switch.backend.as_deref()).unwrap_or(tool.name);
+                Err(Error::new(
+                    Kind::Unavailable,
+                    format!("The operator has switched '{what}' off: {}", switch.reason),
+                )
+                .coded("switched_off")
+                .retry_after(60))
+            }
         }
     }
 }

@@ -5,11 +5,13 @@
 //! row-level security whose rows may be seen, before anything is asked.
 
 pub mod audit;
+pub mod backup;
 pub mod changes;
 pub mod connections;
 pub mod idempotency;
 pub mod meta;
 pub mod plans;
+pub mod services;
 pub mod switches;
 pub mod tenants;
 pub mod tokens;

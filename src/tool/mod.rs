@@ -42,6 +42,9 @@ pub trait Tool: DeserializeOwned + JsonSchema + Send + 'static {
     const METER: Option<Meter> = None;
     /// Whether the tool sends log messages beside its progress.
     const LOGS: bool = false;
+    /// Whether the answer may come line by line ([`Notifier::open`](crate::backends::Notifier::open)): REST then answers
+    /// `text/event-stream`.
+    const STREAMS: bool = false;
     /// What the tool talks to, opened for the tenant that calls.
     type Backend: Backend;
     type Output: Output;
@@ -276,8 +279,11 @@ pub struct Definition {
     pub time_limit: Duration,
     pub meter: Option<Meter>,
     pub logs: bool,
+    pub streams: bool,
     /// The kind of connection that it needs, if any.
     pub backend: Option<&'static str>,
+    /// Whether a call speaks to anything outside the gateway.
+    pub outside: bool,
     pub input: input::InputSchema,
     pub output_schema: Option<Value>,
     run: fn(Value, Session) -> Answering,
@@ -315,7 +321,9 @@ pub fn tool<T: Tool>() -> Definition {
             _ => T::METER,
         },
         logs: T::LOGS,
+        streams: T::STREAMS,
         backend: T::Backend::KIND,
+        outside: T::Backend::OUTSIDE,
         input: input::InputSchema::new(T::NAME, schema),
         output_schema: <T::Output as Output>::schema(),
         run: |input, session| {

@@ -103,6 +103,8 @@ fn routes_and_scopes_are_those_of_the_contract() {
             "read:workflows",
         ),
         ("workflows_create", "POST", "/api/v1/workflows", "write:workflows"),
+        ("infra_status", "GET", "/api/v1/infra/status", "read:services"),
+        ("infra_metrics", "GET", "/api/v1/infra/metrics", "read:services"),
         ("tokens_create", "POST", "/auth/token", "admin:tenants"),
         ("tokens_list", "GET", "/auth/token", "admin:tenants"),
         ("tokens_get", "GET", "/auth/token/{id}", "admin:tenants"),
@@ -139,6 +141,8 @@ fn routes_and_scopes_are_those_of_the_contract() {
     assert_eq!(parameters("workflows_trigger"), ["input_data", "workflow_id"]);
     assert_eq!(parameters("workflows_status"), ["execution_id"]);
     assert_eq!(parameters("workflows_create"), ["activate", "name", "tags", "workflow_json"]);
+    assert_eq!(parameters("infra_status"), Vec::<String>::new());
+    assert_eq!(parameters("infra_metrics"), ["metric", "period"]);
 }
 
 #[tokio::test]
@@ -253,7 +257,7 @@ async fn annotations_are_derived_from_the_declaration() {
             "{}",
             tool.name
         );
-        assert_eq!(hints["openWorldHint"], tool.backend.is_some(), "{}", tool.name);
+        assert_eq!(hints["openWorldHint"], tool.outside, "{}", tool.name);
         assert_eq!(shown["inputSchema"], *tool.input.schema(), "{}", tool.name);
         assert_eq!(in_rest["path"], tool.route.full_path(), "{}", tool.name);
     }

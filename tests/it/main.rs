@@ -5,14 +5,17 @@
 #![allow(clippy::allow_attributes, reason = "`expect` would fail where a lint does not strike")]
 
 mod accounts;
+mod alerts;
 mod app;
 mod audit;
 mod auth;
+mod backup;
 mod catalogue;
 mod cli;
 mod conformance;
 mod daemons;
 mod demo;
+mod doctor;
 mod faults;
 mod faults_run;
 mod guard;
@@ -24,8 +27,10 @@ mod main_job;
 mod mcp;
 mod n8n;
 mod openapi;
+mod prometheus;
 mod replicas;
 mod rest;
 mod secrets;
 mod servers;
+mod traces;
 mod vendors;

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::{Account, moment};
 use crate::{
     auth::Scope,
-    backends::Tested,
+    backends::{Tested, read_url},
     error::{Error, Kind, Result},
     id::{self, TenantId},
     secrets,
@@ -94,8 +94,17 @@ impl Tool for SetConnection {
         if credential.len() > CREDENTIAL_MAX {
             return Err(Error::invalid(format!("credential: must be at most {CREDENTIAL_MAX} bytes")));
         }
-        kind.read_credential(&credential)?;
-        let url = state.connections.guard(&tenant.tenant).check_url(&self.url).await?;
+        let url = read_url("url", &self.url)?;
+        let transport = kind.transport(&url, &kind.read_credential(&credential)?)?;
+        let guard = transport.narrowed(state.connections.guard(&tenant.tenant));
+        let url = if transport.is_local() {
+            account.need_operator("connect a backend by a Unix socket, which may be root on this machine")?;
+            url
+        } else {
+            guard.check_url(&transport.url).await?;
+            transport.url.clone()
+        };
+        state.connections.client(&transport, &guard)?;
         let settings = Value::Object(self.settings.unwrap_or_default()).to_string();
         if settings.len() > CREDENTIAL_MAX {
             return Err(Error::invalid(format!("settings: must be at most {CREDENTIAL_MAX} bytes")));
@@ -276,6 +285,7 @@ fn explained(backend: &str, error: Error) -> Error {
     }
     let cause = error.cause().to_ascii_lowercase();
     let part = [
+        ("certificaterequired", "it asks for a client certificate; set one in the credential"),
         ("certificate", "its TLS certificate is not accepted"),
         ("tls", "the TLS handshake failed; is the port an https one?"),
         ("corrupt message", "the TLS handshake failed; is the port an https one?"),

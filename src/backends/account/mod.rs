@@ -4,6 +4,7 @@
 
 mod audit;
 mod connections;
+mod services;
 mod switches;
 mod tenants;
 pub mod tokens;
@@ -23,7 +24,7 @@ use crate::{
     freshness,
     id::TenantId,
     state::State,
-    store::{Reach, Tx, changes},
+    store::{self, Reach, Tx, changes},
     tool::Definition,
 };
 
@@ -32,6 +33,7 @@ pub(super) fn tools() -> Vec<Definition> {
         tenants::tools(),
         tokens::tools(),
         connections::tools(),
+        services::tools(),
         switches::tools(),
         usage::tools(),
         audit::tools(),
@@ -109,8 +111,11 @@ impl Account {
         self.state().store.read(self.reach()?).await
     }
 
+    /// One at a time over all replicas, so that what is read here is still so when it is written.
     async fn write(&self) -> Result<Tx> {
-        self.state().store.write(self.reach()?).await
+        let mut tx = self.state().store.write(self.reach()?).await?;
+        store::meta::lock(&mut tx).await?;
+        Ok(tx)
     }
 
     /// Commits, with a record of what changed, which this process forgets at once and its replicas within a second.

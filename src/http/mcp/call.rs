@@ -1,23 +1,24 @@
 //! `tools/call`: from the envelope to dispatch, and its answer as MCP has it.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     JSON, envelope,
     envelope::{Envelope, Era, Fault},
-    fault, json, modern, refusal, stream,
+    fault, json, modern, refusal,
 };
 use crate::{
     auth::Caller,
-    backends::Notifier,
-    dispatch::{Answer, Call, Door, Input},
+    backends::{Note, Notifier},
+    dispatch::{self, Answer, Call, Door, Input},
     error::{Error, Kind, Result},
+    http::stream::{self, Teller},
     idempotency::Key,
     state::State,
     telemetry::Trace,
@@ -49,7 +50,7 @@ pub async fn serve(state: &Arc<State>, wire: Wire, envelope: &Envelope<'_>, head
         return super::charged(state, &wire.caller, || fault(&refused, Some(envelope.id))).await;
     }
     let meta = envelope.meta();
-    let asked = stream::Asked {
+    let asked = Asked {
         progress_token: meta.and_then(|meta| meta.progress_token).map(RawValue::to_owned),
         // A legacy client sets a level that no session keeps: it gets what there is.
         logs: match wire.era {
@@ -81,7 +82,72 @@ pub async fn serve(state: &Arc<State>, wire: Wire, envelope: &Envelope<'_>, head
         id: envelope.id.to_owned(),
         era: wire.era,
     };
-    stream::answer(state, call, reply, notes, asked, wire.streams).await
+    if wire.streams {
+        stream::answer(state, call, notes, Telling { reply, asked }).await
+    } else {
+        reply.response(dispatch::call(state, call).await)
+    }
+}
+
+/// What the client asked to hear before the result.
+#[derive(Debug)]
+struct Asked {
+    progress_token: Option<Box<RawValue>>,
+    logs: bool,
+}
+
+impl Asked {
+    fn anything(&self) -> bool {
+        self.progress_token.is_some() || self.logs
+    }
+
+    /// A note as a notification, if it was asked for.
+    fn message(&self, note: Note) -> Option<Value> {
+        match note {
+            Note::Progress { progress, total, message } => self.progress(progress.into(), total, message),
+            // A line is progress too: there is one more than before.
+            Note::Line { number, text } => self.progress(number.into(), None, Some(text)),
+            Note::Log { level, data } if self.logs => Some(
+                json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": level, "logger": "smartermcp", "data": data } }),
+            ),
+            Note::Log { .. } | Note::Opened => None,
+        }
+    }
+
+    fn progress(&self, progress: Value, total: Option<f64>, message: Option<String>) -> Option<Value> {
+        let token: Value = serde_json::from_str(self.progress_token.as_ref()?.get()).ok()?;
+        let mut params = json!({ "progressToken": token, "progress": progress });
+        if let Some(total) = total {
+            params["total"] = total.into();
+        }
+        if let Some(message) = message {
+            params["message"] = message.into();
+        }
+        Some(json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params }))
+    }
+}
+
+/// A call as MCP tells it: notifications, then the response.
+struct Telling {
+    reply: Reply,
+    asked: Asked,
+}
+
+impl Teller for Telling {
+    const PATIENCE: Option<Duration> = Some(Duration::from_secs(10));
+
+    fn note(&self, note: Note) -> Option<Bytes> {
+        let message = self.asked.message(note)?;
+        Some(stream::event("message", message.to_string().as_bytes()))
+    }
+
+    fn end(&self, answer: &Answer) -> Bytes {
+        stream::event("message", &self.reply.message(&answer.outcome, answer.replayed))
+    }
+
+    fn whole(&self, answer: Answer) -> Response {
+        self.reply.response(answer)
+    }
 }
 
 fn text(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {

@@ -7,7 +7,6 @@
 mod call;
 mod envelope;
 mod server;
-mod stream;
 
 use std::{sync::Arc, time::Duration};
 

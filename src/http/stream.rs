@@ -1,5 +1,5 @@
-//! Answers as a stream of events: for a client that asked to hear how far a call is, and for a call that takes long, so that
-//! no proxy between takes the silence for a death.
+//! Answers as a stream of events, on both doors: for a client that asked to hear how far a call is, for an answer that comes line
+//! by line, and for a call that takes long, so that no proxy between takes the silence for a death.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -10,11 +10,9 @@ use axum::{
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use http::header;
-use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::call::Reply;
 use crate::{
     backends::Note,
     dispatch::{self, Answer, Call},
@@ -23,53 +21,30 @@ use crate::{
     state::State,
 };
 
-/// After this silence an answer begins as a stream.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two comments that keep a stream alive: below the 60 s of many proxies.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What the client asked to hear before the result.
-#[derive(Debug)]
-pub struct Asked {
-    pub progress_token: Option<Box<RawValue>>,
-    pub logs: bool,
+/// What the call says while it works, to be told.
+pub type Notes = mpsc::UnboundedReceiver<Note>;
+
+/// How a door tells of a call as events.
+pub trait Teller: Send + 'static {
+    /// After this silence an answer begins as a stream; `None`: only when there is something to tell.
+    const PATIENCE: Option<Duration>;
+
+    /// A note as an event, if this client is to hear it.
+    fn note(&self, note: Note) -> Option<Bytes>;
+    /// The last of a stream.
+    fn end(&self, answer: &Answer) -> Bytes;
+    /// The answer as a whole, where no stream was begun.
+    fn whole(&self, answer: Answer) -> Response;
 }
-
-impl Asked {
-    pub fn anything(&self) -> bool {
-        self.progress_token.is_some() || self.logs
-    }
-
-    /// A note as a notification, if it was asked for.
-    fn message(&self, note: Note) -> Option<Value> {
-        match note {
-            Note::Progress { progress, total, message } => {
-                let token: Value = serde_json::from_str(self.progress_token.as_ref()?.get()).ok()?;
-                let mut params = json!({ "progressToken": token, "progress": progress });
-                if let Some(total) = total {
-                    params["total"] = total.into();
-                }
-                if let Some(message) = message {
-                    params["message"] = message.into();
-                }
-                Some(json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params }))
-            }
-            Note::Log { level, data } if self.logs => Some(
-                json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": level, "logger": "smartermcp", "data": data } }),
-            ),
-            Note::Log { .. } => None,
-        }
-    }
-}
-
-type Notes = mpsc::UnboundedReceiver<Note>;
 
 /// A call in progress.
-struct Progress {
+struct Progress<T> {
     call: Pin<Box<dyn Future<Output = Answer> + Send>>,
     notes: Option<Notes>,
-    asked: Asked,
-    reply: Reply,
+    teller: T,
     waiting: Vec<Bytes>,
     done: bool,
 }
@@ -80,26 +55,21 @@ enum Next {
     Silence,
 }
 
-/// Conducts the call, and answers as JSON if it can and as a stream if it must.
-pub async fn answer(state: &Arc<State>, call: Call, reply: Reply, notes: Option<Notes>, asked: Asked, streams: bool) -> Response {
-    if !streams {
-        let answer = dispatch::call(state, call).await;
-        return reply.response(answer);
-    }
+/// Conducts the call, and answers as a whole if it can and as a stream if it must.
+pub async fn answer<T: Teller>(state: &Arc<State>, call: Call, notes: Option<Notes>, teller: T) -> Response {
     let state = Arc::clone(state);
     let mut progress = Progress {
         call: Box::pin(async move { dispatch::call(&state, call).await }),
         notes,
-        asked,
-        reply,
+        teller,
         waiting: Vec::new(),
         done: false,
     };
-    match progress.next(Instant::now() + PATIENCE).await {
+    match progress.next(T::PATIENCE.map(|patience| Instant::now() + patience)).await {
         Next::Answer(answer) => {
             let early = progress.drain();
             if early.is_empty() {
-                return progress.reply.response(answer);
+                return progress.teller.whole(answer);
             }
             progress.waiting = early;
             progress.finish(&answer);
@@ -125,7 +95,7 @@ pub async fn answer(state: &Arc<State>, call: Call, reply: Reply, notes: Option<
     }
     let events = stream::unfold(progress, |mut progress| async move {
         if progress.waiting.is_empty() && !progress.done {
-            let event = match progress.next(Instant::now() + KEEP_ALIVE).await {
+            let event = match progress.next(Some(Instant::now() + KEEP_ALIVE)).await {
                 Next::Event(event) => event,
                 Next::Silence => comment(),
                 Next::Answer(answer) => {
@@ -148,13 +118,19 @@ pub async fn answer(state: &Arc<State>, call: Call, reply: Reply, notes: Option<
     (headers, Body::from_stream(events.map(Ok::<_, std::convert::Infallible>))).into_response()
 }
 
-impl Progress {
+impl<T: Teller> Progress<T> {
     /// The next thing to tell, before `until`.
-    async fn next(&mut self, until: Instant) -> Next {
+    async fn next(&mut self, until: Option<Instant>) -> Next {
         loop {
             let note = async {
                 match &mut self.notes {
                     Some(notes) => notes.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let silence = async {
+                match until {
+                    Some(until) => tokio::time::sleep_until(until).await,
                     None => std::future::pending().await,
                 }
             };
@@ -163,14 +139,14 @@ impl Progress {
                 answer = &mut self.call => return Next::Answer(answer),
                 note = note => match note {
                     Some(note) => {
-                        if let Some(message) = self.asked.message(note) {
-                            return Next::Event(event(message.to_string().as_bytes()));
+                        if let Some(event) = self.teller.note(note) {
+                            return Next::Event(event);
                         }
                     }
                     // The call has dropped its end: only the answer is left.
                     None => self.notes = None,
                 },
-                () = tokio::time::sleep_until(until) => return Next::Silence,
+                () = silence => return Next::Silence,
             }
         }
     }
@@ -179,27 +155,29 @@ impl Progress {
     fn drain(&mut self) -> Vec<Bytes> {
         let mut events = Vec::new();
         while let Some(note) = self.notes.as_mut().and_then(|notes| notes.try_recv().ok()) {
-            if let Some(message) = self.asked.message(note) {
-                events.push(event(message.to_string().as_bytes()));
-            }
+            events.extend(self.teller.note(note));
         }
         events
     }
 
     fn finish(&mut self, answer: &Answer) {
         self.done = true;
-        self.waiting.push(event(&self.reply.message(&answer.outcome, answer.replayed)));
+        self.waiting.push(self.teller.end(answer));
     }
 }
 
-fn event(message: &[u8]) -> Bytes {
-    let mut event = Vec::with_capacity(message.len() + 24);
-    event.extend_from_slice(b"event: message\ndata: ");
-    event.extend_from_slice(message);
+/// One event (WHATWG HTML, Server-sent events). Data has no line breaks.
+pub fn event(name: &str, data: &[u8]) -> Bytes {
+    let mut event = Vec::with_capacity(data.len() + name.len() + 24);
+    event.extend_from_slice(b"event: ");
+    event.extend_from_slice(name.as_bytes());
+    event.extend_from_slice(b"\ndata: ");
+    event.extend_from_slice(data);
     event.extend_from_slice(b"\n\n");
     event.into()
 }
 
-fn comment() -> Bytes {
+/// A line that no client reads.
+pub fn comment() -> Bytes {
     Bytes::from_static(b": still working\n\n")
 }

@@ -375,6 +375,10 @@ impl Clients {
             if !self.see_through(&wanted, index + number, &self.stop).await {
                 self.seen.unanswered.lock().unwrap().push(wanted);
             }
+            // Nobody goes on at full speed when his plan is spent.
+            if TENANTS[tenant].1 == "starter" {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
         }
     }
 

@@ -111,7 +111,7 @@ pub async fn call(state: &Arc<State>, mut call: Call) -> Answer {
         }
     };
     let record = record.of_arguments(&arguments);
-    let (admitted, standing) = state.limits.admit(&state.store, authorised).await;
+    let (admitted, standing) = state.limits.admit(authorised).await;
     let (outcome, replayed) = match admitted {
         Err(error) => {
             let outcome = Err(error);
@@ -198,15 +198,20 @@ async fn refused(state: &State, caller: &Caller, category: Category, error: Erro
 }
 
 /// A read: dropped with its client, recorded in a batch.
-async fn read(state: &Arc<State>, admitted: Admitted, arguments: Value, call: Call, record: Record) -> Result<Rendered> {
-    let session = session(state, &admitted, &call);
-    let outcome = run(admitted.call.tool(), arguments, session, &call.request_id).await;
+async fn read(state: &Arc<State>, mut admitted: Admitted, arguments: Value, call: Call, record: Record) -> Result<Rendered> {
+    let outcome = match state.limits.spend(&state.store, &mut admitted).await {
+        Ok(()) => {
+            let session = session(state, &admitted, &call);
+            run(admitted.call.tool(), arguments, session, &call.request_id).await
+        }
+        Err(error) => Err(error),
+    };
     record.settle(&outcome).await;
     outcome
 }
 
 /// A write: recorded before it begins, and carried to its end even when its client goes away, so that what came of it is known.
-async fn write(state: &Arc<State>, admitted: Admitted, arguments: Value, call: Call, record: Record) -> (Result<Rendered>, bool) {
+async fn write(state: &Arc<State>, mut admitted: Admitted, arguments: Value, call: Call, record: Record) -> (Result<Rendered>, bool) {
     let task = {
         let state = Arc::clone(state);
         async move {
@@ -221,18 +226,19 @@ async fn write(state: &Arc<State>, admitted: Admitted, arguments: Value, call: C
             let begun = match idempotency::begin(&state, record.entry(Outcome::Open), key, &rights, session.deadline).await {
                 Ok(Claimed::Begun(begun)) => begun,
                 Ok(Claimed::Replay(outcome)) => {
-                    admitted.give_back(state.clock.micros());
                     record.settle(&outcome).await;
                     return (outcome, true);
                 }
                 Err(error) => {
-                    admitted.give_back(state.clock.micros());
                     let outcome = Err(error);
                     record.settle(&outcome).await;
                     return (outcome, false);
                 }
             };
-            let outcome = run(admitted.call.tool(), arguments, session.clone(), &call.request_id).await;
+            let outcome = match state.limits.spend(&state.store, &mut admitted).await {
+                Ok(()) => run(admitted.call.tool(), arguments, session.clone(), &call.request_id).await,
+                Err(error) => Err(error),
+            };
             let reached = session.has_reached();
             // It may have acted: the same call again could do it twice.
             let outcome = outcome.map_err(|error| match error.kind() {

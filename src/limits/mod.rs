@@ -273,10 +273,10 @@ impl Limits {
         self.tenants.iter().for_each(|tenant| tenant.cell.store(0, Ordering::Relaxed));
     }
 
-    /// Charges the call's cells in their order, then the plan's quota, and takes a place among the calls in flight.
+    /// Charges the call's cells in their order, and takes a place among the calls in flight.
     ///
     /// The first refusal stops: the refusing cell and later ones stay as they were, earlier charges stay.
-    pub async fn admit(&self, store: &Store, call: Authorised) -> (Result<Admitted>, Standing) {
+    pub async fn admit(&self, call: Authorised) -> (Result<Admitted>, Standing) {
         let caller = call.caller();
         let tool = call.tool();
         let Some(token) = caller.limited() else {
@@ -304,23 +304,36 @@ impl Limits {
         if let Err(error) = self.charge(caller, token, counted, &mut standing).await {
             return (Err(error), standing);
         }
-        let place = match place(&tenant.limits.in_flight, "of this tenant").await {
-            Ok(place) => place,
-            Err(error) => return (Err(error), standing),
+        let admitted = match place(&tenant.limits.in_flight, "of this tenant").await {
+            Ok(place) => Ok(Admitted {
+                call,
+                charged: [None; 2],
+                _place: Some(place),
+            }),
+            Err(error) => Err(error),
         };
+        (admitted, standing)
+    }
+
+    /// Charges the plan's quota, right before the backend is opened: a key whose outcome is known costs nothing.
+    ///
+    /// # Errors
+    /// [`Kind::QuotaSpent`].
+    pub async fn spend(&self, store: &Store, admitted: &mut Admitted) -> Result<()> {
+        let caller = admitted.call.caller();
+        let (Some(_), Some(tenant)) = (caller.limited(), caller.tenant()) else {
+            return Ok(());
+        };
+        let tool = admitted.call.tool();
         let meters = [tool.category.metered().then_some(Meter::ApiCalls), tool.meter];
         let now = self.clock.millis();
-        for meter in meters.into_iter().flatten() {
-            if let Err(error) = tenant.usage.charge(store, &tenant.plan, meter, self.replicas(), now).await {
-                return (Err(error), standing);
+        for (meter, charged) in meters.into_iter().zip(&mut admitted.charged) {
+            if let Some(meter) = meter {
+                tenant.usage.charge(store, &tenant.plan, meter, self.replicas(), now).await?;
+                *charged = Some(meter);
             }
         }
-        let admitted = Admitted {
-            call,
-            charged: meters,
-            _place: Some(place),
-        };
-        (Ok(admitted), standing)
+        Ok(())
     }
 }
 
@@ -334,7 +347,7 @@ impl Admitted {
         }
     }
 
-    /// Takes back what the plan was charged: nothing was done for it (a replay, or a refusal before the backend).
+    /// Takes back what the plan was charged: nothing was done for it, as the call was refused before the backend.
     pub fn give_back(&self, now: i64) {
         let caller = self.call.caller();
         if let Some(tenant) = caller.tenant() {

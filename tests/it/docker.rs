@@ -795,13 +795,11 @@ async fn registered_services_are_the_list_and_their_own_answer_is_asked() {
         .post("/api/v1/services/paper/restart", json!({}))
         .await
         .assert_problem(409, "no_containers");
-    // A registered service is deployed from the registered image.
-    register(
-        "shop",
-        json!({ "type": "frontend", "container": "tienda-1", "image": "registry.test/other" }),
-    )
-    .await
-    .assert_status(200);
+    // A registered service is deployed from the registered image, which the operator chose.
+    let other = json!({ "type": "frontend", "container": "tienda-1", "image": "registry.test/other" });
+    register("shop", other.clone()).await.assert_problem(403, "operator_only");
+    let operator = shared.app.operator().for_tenant(&shared.luna.id);
+    operator.put("/api/v1/services/shop", other).await.assert_status(200);
     shared
         .docker
         .engine()

@@ -22,6 +22,8 @@ pub(super) const TENANT: &str = "smarteros.tenant";
 /// The newest version of the API whose documents were read, and the oldest that has all that is used.
 const NEWEST: Api = Api(1, 47);
 const OLDEST: Api = Api(1, 30);
+/// The longest answer about one thing; lists may be as long as any. A container's own is some ten KiB.
+const ONE_MAX: usize = 256 * 1024;
 /// How long the version is remembered: a Docker may be upgraded under us.
 const REMEMBERED: Duration = Duration::from_mins(5);
 
@@ -245,7 +247,9 @@ impl Docker {
     /// The tenant's containers, stopped ones too, by name.
     pub(super) async fn containers(&self) -> Result<Vec<Listed>> {
         let filters = json!({ "label": [format!("{TENANT}={}", self.tenant)] }).to_string();
-        let listed: Vec<Listed> = self.read("/containers/json", &[("all", "1"), ("filters", &filters)]).await?;
+        let path = self.path("/containers/json").await?;
+        let query = [("all", "1"), ("filters", filters.as_str())];
+        let listed: Vec<Listed> = self.http.get(&path).query(&query).send().await?.json(said)?;
         let tenant = self.tenant.to_string();
         let mut own: Vec<_> = listed
             .into_iter()
@@ -277,7 +281,7 @@ impl Docker {
             return Err(Error::internal("a container was to be inspected by something that is no id"));
         }
         let found: Inspected = self
-            .read(&format!("/containers/{id}/json"), &[])
+            .read(&format!("/containers/{id}/json"))
             .await
             .map_err(|error| match error.kind() {
                 Kind::NotFound => not_found(id),
@@ -298,9 +302,10 @@ impl Docker {
         self.inspect(id).await
     }
 
-    pub(super) async fn read<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T> {
+    /// Reads about one thing.
+    pub(super) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let path = self.path(path).await?;
-        self.http.get(&path).query(query).send().await?.json(said)
+        self.http.get(&path).at_most(ONE_MAX).send().await?.json(said)
     }
 
     /// A read whose body is taken piece by piece.
@@ -371,7 +376,7 @@ impl Docker {
     }
 
     async fn version(&self) -> Result<Version> {
-        self.http.get("/version").send().await?.json(said)
+        self.http.get("/version").at_most(ONE_MAX).send().await?.json(said)
     }
 }
 

@@ -300,6 +300,15 @@ enum Pulled {
 struct Reported {
     #[serde(default)]
     error: Option<String>,
+    /// The same, by its newer name.
+    #[serde(default, rename = "errorDetail")]
+    error_detail: Option<ErrorDetail>,
+}
+
+#[derive(Deserialize)]
+struct ErrorDetail {
+    #[serde(default)]
+    message: Option<String>,
 }
 
 /// Pulls an image. Where that fails and the Docker has it already, that one is taken, and it is said.
@@ -312,7 +321,7 @@ async fn pull(docker: &Docker, repository: &str, version: &str) -> Result<Pulled
         );
     }
     let failure = ask_registry(docker, repository, version).await?;
-    let found = docker.read::<Image>(&format!("/images/{repository}:{version}/json"), &[]).await;
+    let found = docker.read::<Image>(&format!("/images/{repository}:{version}/json")).await;
     match (found, failure) {
         (Ok(image), None) => Ok(Pulled::Image { image, note: None }),
         (Ok(image), Some(why)) => Ok(Pulled::Image {
@@ -330,19 +339,26 @@ async fn pull(docker: &Docker, repository: &str, version: &str) -> Result<Pulled
 async fn ask_registry(docker: &Docker, repository: &str, version: &str) -> Result<Option<String>> {
     let session = docker.session();
     let had_reached = session.has_reached();
-    let forget = || {
+    let late = || {
         // Nothing was changed but the store of images, and pulling again goes on where this ended.
         if !had_reached {
             session.unreach();
         }
+        Error::new(
+            Kind::Timeout,
+            format!(
+                "{repository}:{version} was not pulled within {} s; nothing was changed. Docker keeps the layers that it has: call again",
+                PULL.as_secs()
+            ),
+        )
     };
     let query = [("fromImage", repository), ("tag", version)];
     let header = authentication(docker, repository)?.map(|value| (REGISTRY_AUTH, value));
     let until = Instant::now() + PULL;
-    let mut arriving = docker.begin("/images/create", &query, header, PULL).await.inspect_err(|error| {
-        if error.kind() == Kind::Timeout {
-            forget();
-        }
+    let begun = docker.begin("/images/create", &query, header, PULL).await;
+    let mut arriving = begun.map_err(|error| match error.kind() {
+        Kind::Timeout => late(),
+        _ => error,
     })?;
     if !arriving.status().is_success() {
         let reply = arriving.whole().await?;
@@ -371,23 +387,15 @@ async fn ask_registry(docker: &Docker, repository: &str, version: &str) -> Resul
                 }
             }
             Piece::End => return Ok(failure.or_else(|| failure_in(&line))),
-            Piece::Late => {
-                forget();
-                return Err(Error::new(
-                    Kind::Timeout,
-                    format!(
-                        "{repository}:{version} was not pulled within {} s; nothing was changed. Docker keeps the layers that it has: call again",
-                        PULL.as_secs()
-                    ),
-                ));
-            }
+            Piece::Late => return Err(late()),
         }
     }
 }
 
 fn failure_in(line: &[u8]) -> Option<String> {
     let reported: Reported = serde_json::from_slice(line).ok()?;
-    reported.error.map(|error| shortened(&error))
+    let words = reported.error_detail.and_then(|detail| detail.message).or(reported.error);
+    words.map(|words| shortened(&words))
 }
 
 /// The login, where one is stored and the image is of that registry: no other registry is shown it.
@@ -464,7 +472,7 @@ impl Work<'_> {
     async fn create(&self, old: &Inspected) -> Result<Swap> {
         let docker = self.docker;
         let name = old.name().to_owned();
-        let defaults = match docker.read::<Image>(&format!("/images/{}/json", old.image), &[]).await {
+        let defaults = match docker.read::<Image>(&format!("/images/{}/json", old.image)).await {
             Ok(image) => image.config.unwrap_or_default(),
             // The old image is gone: nobody knows any more what was its own.
             Err(error) if error.kind() == Kind::NotFound => Map::new(),

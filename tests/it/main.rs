@@ -13,6 +13,7 @@ mod catalogue;
 mod cli;
 mod conformance;
 mod demo;
+mod docker;
 mod faults;
 mod guard;
 mod health;

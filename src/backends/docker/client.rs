@@ -102,14 +102,9 @@ pub(super) struct Inspected {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct State {
+    /// created, running, paused, restarting, removing, exited or dead.
     #[serde(default)]
     status: String,
-    #[serde(default)]
-    running: bool,
-    #[serde(default)]
-    restarting: bool,
-    #[serde(default)]
-    paused: bool,
     #[serde(default)]
     exit_code: i64,
     #[serde(default)]
@@ -235,8 +230,8 @@ impl Connected for Docker {
             ok: true,
             version: version.version,
             detail: format!(
-                "Docker answers (API 1.{}); {count} of its containers carry the label {TENANT}={}.",
-                api.1, self.tenant
+                "Docker answers (API {}.{}); containers with the label {TENANT}={}: {count}.",
+                api.0, api.1, self.tenant
             ),
         })
     }
@@ -513,7 +508,7 @@ impl Inspected {
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.state.running && !self.state.restarting && !self.state.paused
+        self.state.status == "running"
     }
 
     pub(super) fn condition(&self) -> Condition {
@@ -529,7 +524,7 @@ impl Inspected {
 
     /// For how many seconds it has run, at a moment in epoch milliseconds; `None` while it does not.
     pub(super) fn uptime(&self, now: i64) -> Option<u64> {
-        if !self.state.running || self.state.restarting {
+        if !matches!(self.state.status.as_str(), "running" | "paused") {
             return None;
         }
         let started: jiff::Timestamp = self.state.started_at.parse().ok()?;
@@ -538,21 +533,20 @@ impl Inspected {
 
     /// Why it is not well, in a few words.
     pub(super) fn trouble(&self) -> String {
-        if self.state.restarting {
-            return format!("it dies and is restarted again and again (exit code {})", self.state.exit_code);
-        }
-        if !self.state.running {
-            let mut text = format!("it is {} (exit code {})", self.state.status, self.state.exit_code);
-            if self.state.out_of_memory {
-                text.push_str(", killed for want of memory");
+        match self.state.status.as_str() {
+            "running" => {}
+            "paused" => return "it is paused".to_owned(),
+            "restarting" => return format!("it dies and is restarted again and again (exit code {})", self.state.exit_code),
+            status => {
+                let mut text = format!("it is {status} (exit code {})", self.state.exit_code);
+                if self.state.out_of_memory {
+                    text.push_str(", killed for want of memory");
+                }
+                if !self.state.error.is_empty() {
+                    let _ = write!(text, ": {}", shortened(&self.state.error));
+                }
+                return text;
             }
-            if !self.state.error.is_empty() {
-                let _ = write!(text, ": {}", shortened(&self.state.error));
-            }
-            return text;
-        }
-        if self.state.paused {
-            return "it is paused".to_owned();
         }
         match &self.state.health {
             Some(health) if health.status == "unhealthy" => {

@@ -44,18 +44,18 @@ const WAS: &str = "smarteros.was";
 const UNTIL: &str = "smarteros.until";
 
 const REGISTRY_AUTH: HeaderName = HeaderName::from_static("x-registry-auth");
-const TIME_LIMIT: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_mins(2);
 /// How long the image may take to come, of the whole time.
-const PULL: Duration = Duration::from_secs(60);
+const PULL: Duration = Duration::from_mins(1);
 /// How long a new container may take to be well.
-const WELL: Duration = Duration::from_secs(60);
+const WELL: Duration = Duration::from_mins(1);
 /// What must be left of the time to begin with a container, and what is kept to turn back.
 const LEAST: Duration = Duration::from_secs(45);
 const WAY_BACK: Duration = Duration::from_secs(25);
 /// How long a container without a health check must run to count as well.
 const STEADY: Duration = Duration::from_secs(3);
-/// How long a replaced container may take to be well again.
-const BACK: Duration = Duration::from_secs(10);
+/// How long a container that was put back is looked at: whether it runs, not whether its health check has said so yet.
+const BACK: Duration = Duration::from_secs(1);
 /// The longest report of a pull that is read, and its longest line.
 const REPORT_MAX: usize = 64 * 1024 * 1024;
 const REPORT_LINE_MAX: usize = 256 * 1024;
@@ -694,14 +694,13 @@ fn successor(
     keep_volumes(old, &mut host);
     repair_links(&mut host);
 
-    let mut networks: Vec<_> = old
-        .network_settings
-        .networks
-        .iter()
-        .flatten()
+    let mut networks: Vec<_> = old.network_settings.networks.iter().flatten().collect();
+    // The container's first network may be named by its id.
+    networks.sort_by_key(|(name, endpoint)| **name != mode && endpoint.get("NetworkID").and_then(Value::as_str) != Some(&mode));
+    let mut networks: Vec<_> = networks
+        .into_iter()
         .map(|(name, endpoint)| (name.clone(), endpoint_of(endpoint, short)))
         .collect();
-    networks.sort_by_key(|(name, _)| *name != mode);
     let mut body = Value::Object(config);
     body["HostConfig"] = Value::Object(host);
     // These three are no networks that one connects to; the default bridge takes no settings.

@@ -6,4 +6,4 @@ cargo build --locked --quiet
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 tests/real/docker.sh target/debug/smartermcp | tee "$out"
-scripts/keep-run.sh Docker < "$out"
+scripts/keep-run.sh Docker "$out"

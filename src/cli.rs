@@ -6,7 +6,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
@@ -18,9 +18,10 @@ use crate::{
     auth::Caller,
     backends::{self, Notifier, account::tokens::issue_operators},
     clock::Clock,
-    config::{Config, Settings},
+    config::{Config, Database, MasterKeySource, Settings},
     demo,
     dispatch::{self, Call, Door, Input},
+    doctor::{self, Verdict},
     error::{Error, Result},
     http::openapi_document,
     id,
@@ -57,6 +58,25 @@ enum Command {
     Migrate,
     /// Write the OpenAPI document to standard output.
     Openapi,
+    /// Look at each configured part, and say what is wrong and what to do. Changes nothing.
+    Doctor {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a copy of the embedded database to a file, checked; a gateway may go on serving. The master key is not in it.
+    Backup {
+        /// The file to write.
+        file: PathBuf,
+        /// Replace the file if it is there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Put a backup into the place of the embedded database, which is kept aside. The gateway must be stopped.
+    Restore {
+        /// What `backup` wrote.
+        file: PathBuf,
+    },
     /// Issue, list, revoke and rotate tokens.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -246,11 +266,16 @@ async fn run(cli: Cli) -> Result<()> {
     if let Command::Demo { listen } = cli.command {
         return demo::run(listen).await;
     }
+    if let Command::Doctor { json } = cli.command {
+        return doctor(cli.config.as_deref(), json).await;
+    }
     let settings = Settings::read(cli.config.as_deref()).map_err(|problem| Error::invalid(problem.to_string()))?;
     let config = Config::load(&settings).map_err(|problem| Error::invalid(problem.to_string()))?;
     match cli.command {
         Command::Serve => return serve(config).await,
         Command::Secrets(SecretsCommand::RotateKey) => return rotate(config).await,
+        Command::Backup { file, force } => return backup(&config, &file, force).await,
+        Command::Restore { file } => return restore(&config, &file).await,
         _ => {}
     }
     serve::install_crypto();
@@ -298,6 +323,84 @@ async fn rotate(config: Config) -> Result<()> {
     }
 }
 
+async fn doctor(file: Option<&Path>, json: bool) -> Result<()> {
+    serve::install_crypto();
+    let findings = doctor::examine(file).await;
+    say(&match json {
+        true => format!("{:#}\n", doctor::json(&findings)),
+        false => doctor::text(&findings),
+    })?;
+    match findings.iter().filter(|finding| finding.verdict == Verdict::Fail).count() {
+        0 => Ok(()),
+        failed => Err(Error::unavailable(format!("{failed} of {} checks failed", findings.len()))),
+    }
+}
+
+/// PostgreSQL has tools of its own, and everything of it is there.
+fn embedded_only(config: &Config) -> Result<()> {
+    match config.database {
+        Database::Embedded => Ok(()),
+        Database::Postgres { .. } => Err(Error::invalid(
+            "DATABASE_URL is set, so the state is in PostgreSQL: back it up with pg_dump and restore it with pg_restore, as docs/operating.md says under Backups",
+        )),
+    }
+}
+
+async fn backup(config: &Config, file: &Path, force: bool) -> Result<()> {
+    embedded_only(config)?;
+    let asked_to_stop = serve::asked_to_stop();
+    let facts = tokio::select! {
+        written = store::backup::backup(&config.data_dir, file, force) => written?,
+        // Dropped in the middle, it removes what it had written.
+        () = asked_to_stop => return Err(Error::unavailable("Stopped; no backup was written")),
+    };
+    let key = match &config.master_key {
+        MasterKeySource::Given(_) => "the one in SMARTERMCP_MASTER_KEY".to_owned(),
+        MasterKeySource::File(path) => path.display().to_string(),
+    };
+    say(&format!(
+        "{}: {}, checked.\nThe master key {} is not in it, and nothing opens without it: {key}. Keep a copy of that key in another place than the backup; together they open every credential.\n",
+        file.display(),
+        held(&facts),
+        facts.key_id,
+    ))
+}
+
+async fn restore(config: &Config, file: &Path) -> Result<()> {
+    embedded_only(config)?;
+    serve::make_folder(&config.data_dir)?;
+    let _lock = serve::lock(&config.data_dir)?;
+    let restored = store::backup::restore(&config.data_dir, file, &config.master_key, Clock::default().millis()).await?;
+    say(&format!("Restored {}: {}.\n", file.display(), held(&restored.facts)))?;
+    if let Some(aside) = &restored.aside {
+        say(&format!(
+            "The database that was here is kept as {}, with the audit entries and the usage since the backup. Remove it when you no longer need it.\n",
+            aside.display()
+        ))?;
+    }
+    if restored.cut_off > 0 {
+        say(&format!(
+            "{} calls with an idempotency key had not ended when the backup was made; their keys answer outcome_unknown.\n",
+            restored.cut_off
+        ))?;
+    }
+    if !restored.valid_again.is_empty() {
+        say(&format!(
+            "{} tokens were revoked after the backup and work again; revoke them anew with `smartermcp token revoke ID`:\n{}\n",
+            restored.valid_again.len(),
+            restored.valid_again.join("\n")
+        ))?;
+    }
+    say("Idempotency keys that were used after the backup are forgotten: a client that repeats such a call runs it again.\n")
+}
+
+fn held(facts: &store::backup::Facts) -> String {
+    format!(
+        "{} bytes, schema {}, {} tenants, {} tokens, {} connections",
+        facts.bytes, facts.schema, facts.tenants, facts.tokens, facts.connections
+    )
+}
+
 async fn at_console(state: &Arc<State>, command: Command) -> Result<()> {
     serve::first_start_tenant(state).await?;
     let (tool, input) = match command {
@@ -307,7 +410,13 @@ async fn at_console(state: &Arc<State>, command: Command) -> Result<()> {
         Command::Tenant(command) => tenant(command),
         Command::Connection(command) => connection(command)?,
         Command::Switch(command) => switch(command),
-        Command::Serve | Command::Demo { .. } | Command::Openapi | Command::Secrets(_) => {
+        Command::Serve
+        | Command::Demo { .. }
+        | Command::Openapi
+        | Command::Doctor { .. }
+        | Command::Secrets(_)
+        | Command::Backup { .. }
+        | Command::Restore { .. } => {
             return Err(Error::internal("a command of its own reached the console"));
         }
     };

@@ -17,7 +17,7 @@ use crate::{
     limits::{Admitted, Standing},
     state::State,
     store::audit::{Entry, Outcome},
-    telemetry::{NONE, Trace},
+    telemetry::{NONE, Span, Trace},
     tool::{
         Category, Definition, Rendered,
         input::{CONTAINERS_MAX, InputSchema, containers},
@@ -79,7 +79,7 @@ pub struct Answer {
 }
 
 /// Conducts a call from a caller's request to the answer.
-pub async fn call(state: &Arc<State>, call: Call) -> Answer {
+pub async fn call(state: &Arc<State>, mut call: Call) -> Answer {
     let Some(tool) = state.catalogue.find(&call.tool).cloned() else {
         let quoted: String = call.tool.chars().take(64).collect();
         let unknown = Error::not_found(format!(
@@ -87,7 +87,7 @@ pub async fn call(state: &Arc<State>, call: Call) -> Answer {
         ))
         .coded("unknown_tool");
         let (outcome, standing) = refused(state, &call.caller, Category::Account, unknown).await;
-        note_unknown(state, &call, &outcome);
+        note_unknown(state, &mut call, &outcome);
         return Answer {
             outcome,
             standing,
@@ -95,7 +95,8 @@ pub async fn call(state: &Arc<State>, call: Call) -> Answer {
             tool: None,
         };
     };
-    let record = Record::new(state, &call, &tool);
+    let span = call.begin_span(state, tool.name);
+    let record = Record::new(state, &call, &tool, span);
     let (authorised, arguments) = match prepare(state, &call, &tool) {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -129,8 +130,9 @@ pub async fn call(state: &Arc<State>, call: Call) -> Answer {
 }
 
 /// A call to no tool is counted and logged; an audit entry would need a tool to be about.
-fn note_unknown(state: &State, call: &Call, outcome: &Result<Rendered>) {
+fn note_unknown(state: &State, call: &mut Call, outcome: &Result<Rendered>) {
     let Err(error) = outcome else { return };
+    let span = call.begin_span(state, NONE);
     let agent = call.caller.agent();
     let status = error.kind().status().as_u16();
     if error.kind() == Kind::RateLimited {
@@ -151,6 +153,23 @@ fn note_unknown(state: &State, call: &Call, outcome: &Result<Rendered>) {
         door = call.door.name(),
         error = error.label(),
     );
+    if let Some(span) = span {
+        span.end(Some(status), Some(error.label()), false);
+    }
+}
+
+impl Call {
+    /// The span of this call, where spans are wanted. What the call does next lies below it.
+    fn begin_span(&mut self, state: &State, tool: &'static str) -> Option<Span> {
+        let mut span = state.spans.as_ref()?.call(tool, self.trace.as_ref());
+        span.set("smartermcp.tool", tool);
+        span.set("smartermcp.tenant_id", self.caller.audit_tenant());
+        span.set("smartermcp.agent", self.caller.agent().map_or(NONE, Agent::name));
+        span.set("smartermcp.door", self.door.name());
+        span.set("smartermcp.request_id", self.request_id.to_string());
+        self.trace = Some(span.trace(self.trace.as_ref()));
+        Some(span)
+    }
 }
 
 /// What must hold before a call may be admitted: the caller may, the gateway can, and the input is right.
@@ -330,6 +349,7 @@ struct Record {
     agent: Option<Agent>,
     door: Door,
     trace: Option<Trace>,
+    span: Option<Span>,
     request_id: Arc<str>,
     arguments_hash: String,
     at: i64,
@@ -343,13 +363,17 @@ const AUDIT_FULL: &str = "audit_full";
 const CLIENT_GONE: u16 = 499;
 
 impl Record {
-    fn new(state: &Arc<State>, call: &Call, tool: &Arc<Definition>) -> Self {
+    fn new(state: &Arc<State>, call: &Call, tool: &Arc<Definition>, mut span: Option<Span>) -> Self {
+        if let Some(span) = &mut span {
+            span.set("smartermcp.category", tool.category.name());
+        }
         Self {
             tenant: call.caller.audit_tenant(),
             token: call.caller.audit_name(),
             agent: call.caller.agent(),
             door: call.door,
             trace: call.trace.clone(),
+            span,
             request_id: Arc::clone(&call.request_id),
             arguments_hash: String::new(),
             at: state.clock.millis(),
@@ -418,7 +442,7 @@ impl Record {
         self.publish(status, error.map(Error::label))
     }
 
-    fn publish(&self, status: u16, error: Option<&'static str>) -> Outcome {
+    fn publish(&mut self, status: u16, error: Option<&'static str>) -> Outcome {
         let took = self.started.elapsed();
         let duration_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
         self.state.metrics.called(self.tool.name, self.agent, status, took.as_secs_f64());
@@ -439,6 +463,10 @@ impl Record {
             error = error.unwrap_or_default(),
             trace_id = self.trace.as_ref().map(Trace::trace_id),
         );
+        if let Some(span) = self.span.take() {
+            // A caller's mistake is no fault of this side (OpenTelemetry, semantic conventions for HTTP spans).
+            span.end(Some(status), error, status >= 500);
+        }
         Outcome::Done {
             status,
             error,

@@ -33,12 +33,13 @@ pub struct Freshness {
 }
 
 impl Freshness {
-    pub fn new(revision: i64, clock: Clock) -> Self {
+    /// `others`: whether there may be replicas, whose heartbeats an outage before this start may have kept away.
+    pub fn new(revision: i64, others: bool, clock: Clock) -> Self {
         Self {
             heard_at: AtomicI64::new(clock.millis()),
             revision: AtomicI64::new(revision),
             away: AtomicBool::new(false),
-            steady_since: AtomicI64::new(clock.millis()),
+            steady_since: AtomicI64::new(if others { clock.millis() } else { 0 }),
             clock,
         }
     }

@@ -75,11 +75,11 @@ impl Server {
     pub async fn stop(self) {
         self.state.health.drain();
         let drain = self.state.config.drain;
+        let until = Instant::now() + self.state.config.shutdown.max(drain + LAST_WRITES);
         if !drain.is_zero() {
             tracing::info!(seconds = drain.as_secs(), "going: readiness says 503, calls are still taken");
             tokio::time::sleep(drain).await;
         }
-        let until = Instant::now() + self.state.config.shutdown;
         self.stop.cancel();
         if tokio::time::timeout_at(until - LAST_WRITES, self.serving).await.is_err() {
             tracing::warn!("connections were still open when the time to stop was over");
@@ -123,7 +123,7 @@ pub fn make_folder(path: &Path) -> Result<()> {
 }
 
 /// One server for one embedded database: two would each believe to know all that changed.
-fn lock(data_dir: &Path) -> Result<File> {
+pub fn lock(data_dir: &Path) -> Result<File> {
     let path = data_dir.join("serve.lock");
     let file = File::create(&path).map_err(|error| Error::unavailable(format!("{} cannot be written ({error})", path.display())))?;
     match file.try_lock() {

@@ -10,7 +10,7 @@ use crate::{
     auth::Known,
     backends::{self, Connections},
     clock::Clock,
-    config::Config,
+    config::{Config, Database},
     error::Result,
     freshness::Freshness,
     health::Health,
@@ -21,7 +21,7 @@ use crate::{
     limits::Limits,
     secrets::Secrets,
     store::{self, Reach, Store},
-    telemetry::Metrics,
+    telemetry::{Metrics, Spans},
     tool::Catalogue,
 };
 
@@ -37,6 +37,8 @@ pub struct State {
     pub connections: Connections,
     pub audit: Arc<Audit>,
     pub metrics: Arc<Metrics>,
+    /// Where a collector is set.
+    pub spans: Option<Spans>,
     pub freshness: Freshness,
     pub health: Health,
     pub running: Running,
@@ -60,6 +62,10 @@ impl State {
         let metrics = Metrics::new(&catalogue);
         let (audit, writer) = Audit::new(Arc::clone(&metrics));
         let instance = id::ordered().to_string();
+        let (spans, export) = match &config.otlp {
+            Some(otlp) => Spans::open(otlp, &instance, &metrics).map(|(spans, export)| (Some(spans), Some(export)))?,
+            None => (None, None),
+        };
         let now = clock.millis();
         let mut tx = store.write(Reach::Operator).await?;
         store::changes::beat(&mut tx, &instance, now).await?;
@@ -76,7 +82,7 @@ impl State {
             known: Arc::new(Known::new(config.admin_token.as_ref().map(crate::config::Secret::expose))),
             connections: Connections::new(backends::kinds(), config.network.clone()),
             health: Health::new(&config.services, clock.clone()),
-            freshness: Freshness::new(revision, clock.clone()),
+            freshness: Freshness::new(revision, matches!(config.database, Database::Postgres { .. }), clock.clone()),
             running: Running::default(),
             audit: Arc::new(audit),
             calls: TaskTracker::new(),
@@ -90,6 +96,7 @@ impl State {
             catalogue,
             limits,
             metrics,
+            spans,
             instance,
             config,
         });
@@ -100,6 +107,9 @@ impl State {
             Arc::clone(&state.known),
             state.stop.clone(),
         ));
+        if let Some(export) = export {
+            state.tasks.spawn(export.run(state.stop.clone()));
+        }
         if state.limits.redis().is_some() {
             let (limits, stop) = (Arc::clone(&state.limits), state.stop.clone());
             state.tasks.spawn(async move {
@@ -137,6 +147,21 @@ impl State {
             .is_err()
         {
             tracing::error!("audit entries and usage could not be written before the stop: the database takes nothing");
+        }
+        // Nothing of this process runs any more: nobody needs to wait until its silence means its death.
+        let left = async {
+            let mut tx = self.store.write(Reach::Operator).await?;
+            store::changes::leave(&mut tx, &self.instance).await?;
+            tx.commit().await
+        };
+        if let Err(error) = tokio::time::timeout(LAST_WRITES, left)
+            .await
+            .unwrap_or_else(|_| Err(crate::error::Error::internal("no answer in time")))
+        {
+            tracing::debug!(
+                source = error.cause(),
+                "this process could not be taken off the list of those that live"
+            );
         }
         self.store.close().await;
     }

@@ -180,7 +180,10 @@ impl<'a> Request<'a> {
         if let Err(refused) = connection.guard.check_literal(&self.url) {
             return Err(address_refused(&refused));
         }
-        if let Some(trace) = &client.session.trace {
+        let (spans, trace) = (client.session.state.spans.as_ref(), client.session.trace.as_ref());
+        if spans.is_none()
+            && let Some(trace) = trace
+        {
             trace.next().write(&mut self.headers);
         }
         let mut pause = FIRST_PAUSE;
@@ -190,7 +193,17 @@ impl<'a> Request<'a> {
             };
             let last = attempt >= ATTEMPTS;
             let mut wait = pause;
-            let outcome = match self.attempt().await {
+            let span = spans.map(|spans| spans.attempt(connection.backend, &self.method, attempt, trace));
+            if let Some(span) = &span {
+                span.trace(trace).write(&mut self.headers);
+            }
+            let answered = self.attempt().await;
+            if let Some(span) = span {
+                let status = answered.as_ref().ok().map(|reply| reply.status.as_u16());
+                let error = answered.as_ref().err().map(|failure| failure.error.label());
+                span.end(status, error, status.is_none_or(|status| status >= 400));
+            }
+            let outcome = match answered {
                 Ok(reply) => {
                     // A 500 may be one workflow's own failure: it does not take the whole connection away.
                     let unwell = matches!(reply.status.as_u16(), 502..=504);

@@ -6,6 +6,7 @@
 mod database;
 mod master_key;
 mod network;
+mod otlp;
 mod redis;
 mod source;
 
@@ -17,6 +18,7 @@ pub use self::{
     database::Database,
     master_key::{KEY_BYTES, MasterKeySource, decode as decode_key, encode as hex},
     network::{Dns, Network, Origins, loopback},
+    otlp::Otlp,
     redis::RedisServers,
     source::{Problem, Settings},
 };
@@ -50,6 +52,8 @@ pub struct Config {
     pub audit_days: u32,
     /// `SMARTERMCP_SHUTDOWN_SECS`: how long calls in flight may go on after a stop was asked for.
     pub shutdown: Duration,
+    /// `OTEL_…`: the collector that spans are sent to.
+    pub otlp: Option<Otlp>,
     /// `SMARTERMCP_DRAIN_SECS`: how long readiness says 503 before the port is closed, so that a load balancer looks elsewhere first.
     pub drain: Duration,
 }
@@ -99,6 +103,7 @@ impl Config {
             services: Vec::new(),
             audit_days: DEFAULT_AUDIT_DAYS,
             shutdown: Duration::from_secs(DEFAULT_SHUTDOWN_SECS),
+            otlp: None,
             drain: Duration::ZERO,
         }
     }
@@ -151,7 +156,8 @@ impl Config {
             config.drain = Duration::from_secs(seconds);
         }
         config.services = settings.services()?;
-        for later in ["VAULT_ADDR", "VAULT_TOKEN", "KAFKA_BROKERS", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+        config.otlp = Otlp::read(settings)?;
+        for later in ["VAULT_ADDR", "VAULT_TOKEN", "KAFKA_BROKERS"] {
             if settings.text(later).is_some() {
                 return Err(Problem::new(
                     later,

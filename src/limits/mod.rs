@@ -246,7 +246,9 @@ impl Limits {
                     .collect()
             };
             if let Some((now, charged)) = redis.charge(&keys, self.clock.ahead_us()).await {
-                self.alone.store(false, Ordering::Relaxed);
+                if self.alone.load(Ordering::Relaxed) {
+                    self.alone.store(false, Ordering::Relaxed);
+                }
                 for ((cell, rate), charged) in cells.iter().zip(charged) {
                     standing.note(cell.name(), *rate, charged, now)?;
                 }

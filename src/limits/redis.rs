@@ -77,14 +77,14 @@ impl Redis {
         let until = tokio::time::Instant::now() + WAIT;
         let mut charge = redis::cmd("EVALSHA");
         charge.arg(self.script.get_hash());
-        self.arguments(&mut charge, cells, ahead_us);
+        Self::arguments(&mut charge, cells, ahead_us);
         let answered = async {
             match link.ask(&charge).await {
                 // Redis was started again, or a master of a cluster has not seen the script yet.
                 Err(error) if error.kind() == ServerErrorKind::NoScript.into() => {
                     let mut whole = redis::cmd("EVAL");
                     whole.arg(SCRIPT);
-                    self.arguments(&mut whole, cells, ahead_us);
+                    Self::arguments(&mut whole, cells, ahead_us);
                     link.ask(&whole).await
                 }
                 other => other,
@@ -100,7 +100,7 @@ impl Redis {
         }
     }
 
-    fn arguments(&self, command: &mut Cmd, cells: &[Charge], ahead_us: i64) {
+    fn arguments(command: &mut Cmd, cells: &[Charge], ahead_us: i64) {
         command.arg(cells.len());
         for (key, _) in cells {
             command.arg(key);
@@ -196,7 +196,7 @@ impl Redis {
             }
             let mut charge = redis::cmd("EVAL");
             charge.arg(SCRIPT);
-            self.arguments(&mut charge, &[("smcp:{probe}".to_owned(), Rate::new(1_000_000, 1, 1_000_000))], 0);
+            Self::arguments(&mut charge, &[("smcp:{probe}".to_owned(), Rate::new(1_000_000, 1, 1_000_000))], 0);
             link.ask::<Value>(&charge).await?;
             RedisResult::Ok(link)
         };
@@ -348,8 +348,7 @@ fn described(error: &RedisError) -> String {
 fn texts(value: Value) -> Vec<String> {
     match value {
         Value::BulkString(bytes) => vec![String::from_utf8_lossy(&bytes).into_owned()],
-        Value::SimpleString(text) => vec![text],
-        Value::VerbatimString { text, .. } => vec![text],
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => vec![text],
         Value::Array(items) => items.into_iter().flat_map(texts).collect(),
         Value::Map(pairs) => pairs
             .into_iter()

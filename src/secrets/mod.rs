@@ -21,8 +21,9 @@ use crate::{
     store::{Reach, Store, Tx, meta},
 };
 
-const META_KEY_ID: &str = "master_key_id";
-const META_HASH_KEY: &str = "hash_key";
+/// Names in `meta`: the id of the key that everything is sealed under, and the sealed key of the keyed hashes.
+pub const META_KEY_ID: &str = "master_key_id";
+pub const META_HASH_KEY: &str = "hash_key";
 const HASH_KEY_PLACE: &str = "meta/hash_key";
 
 /// The keys of this installation, opened.
@@ -129,6 +130,15 @@ impl Secrets {
 /// The key that opens what is stored, or a refusal to start.
 async fn sealer_for(source: &MasterKeySource, tx: &mut Tx) -> Result<Sealer> {
     let wanted = meta::get(tx, META_KEY_ID).await?.unwrap_or_default();
+    let sealer = find(source, &wanted)?;
+    if let MasterKeySource::File(path) = source {
+        rotate::settle(path, |key| Sealer::new(key).id() == sealer.id())?;
+    }
+    Ok(sealer)
+}
+
+/// The key of this id, where the operator keeps his keys. Changes nothing.
+fn find(source: &MasterKeySource, wanted: &str) -> Result<Sealer> {
     let keys = match source {
         MasterKeySource::Given(key) => vec![key.clone()],
         MasterKeySource::File(path) => rotate::candidates(path),
@@ -142,19 +152,40 @@ async fn sealer_for(source: &MasterKeySource, tx: &mut Tx) -> Result<Sealer> {
             "{whence} is missing or holds no key, and the database has secrets sealed under the key {wanted}. Put that key back: the file from a backup, or SMARTERMCP_MASTER_KEY"
         )));
     }
-    let sealer = keys
-        .iter()
+    keys.iter()
         .map(|key| Sealer::new(key))
         .find(|sealer| config::hex(&sealer.id()).as_str() == wanted)
         .ok_or_else(|| {
             Error::unavailable(format!(
                 "{whence} cannot open the existing secrets, which are sealed under the key {wanted}. Start with that key"
             ))
-        })?;
-    if let MasterKeySource::File(path) = source {
-        rotate::settle(path, |key| Sealer::new(key).id() == sealer.id())?;
+        })
+}
+
+/// What a database holds that only its master key opens, as it is stored.
+#[derive(Debug)]
+pub struct Stored {
+    /// Of the key that everything is sealed under.
+    pub key_id: String,
+    pub hash_key: String,
+    /// Credentials, each with the place that it is sealed to.
+    pub sealed: Vec<(String, Vec<u8>)>,
+}
+
+/// Tries whether the master key in use opens all of it. Changes nothing, neither the database nor the key file.
+///
+/// # Errors
+/// With a sentence that names the key which is wanted, or what does not open.
+pub fn try_open(source: &MasterKeySource, stored: &Stored) -> Result<()> {
+    let sealer = find(source, &stored.key_id)?;
+    let says = |error: Error| {
+        Error::unavailable("A stored secret does not open with the right master key: the database was altered").because(error.cause())
+    };
+    sealer.open(HASH_KEY_PLACE, &unhex(&stored.hash_key)?).map_err(says)?;
+    for (place, value) in &stored.sealed {
+        sealer.open(place, value).map_err(says)?;
     }
-    Ok(sealer)
+    Ok(())
 }
 
 fn first_key(source: &MasterKeySource) -> Result<Zeroizing<[u8; KEY_BYTES]>> {

@@ -115,6 +115,15 @@ pub async fn count_living(tx: &mut Tx, after: i64) -> Result<i64> {
     column(&row, "living")
 }
 
+/// Takes a process that ends off the list.
+pub async fn leave(tx: &mut Tx, instance: &str) -> Result<()> {
+    sqlx::query("delete from instances where id = $1")
+        .bind(instance)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
 /// Takes processes off the list: those not seen since a moment, or all of them.
 pub async fn bury(tx: &mut Tx, before: i64) -> Result<()> {
     sqlx::query("delete from instances where seen_at < $1")

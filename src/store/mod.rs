@@ -5,6 +5,7 @@
 //! row-level security whose rows may be seen, before anything is asked.
 
 pub mod audit;
+pub mod backup;
 pub mod changes;
 pub mod connections;
 pub mod idempotency;

@@ -17,6 +17,7 @@ const ERRORS: &str = "mcp_errors_total";
 const LIMITED: &str = "mcp_rate_limit_exceeded";
 const CONNECTIONS: &str = "mcp_active_connections";
 const AUDIT_WAITING: &str = "smartermcp_audit_entries_waiting";
+const SPANS_DROPPED: &str = "smartermcp_spans_dropped_total";
 const DATABASE_UP: &str = "smartermcp_database_up";
 const REDIS_UP: &str = "smartermcp_redis_up";
 
@@ -38,6 +39,7 @@ pub struct Metrics {
     limited: HashMap<&'static str, Counter>,
     pub connections: Gauge,
     pub audit_waiting: Gauge,
+    pub spans_dropped: Counter,
     pub database_up: Gauge,
     /// 1 also where none is configured.
     pub redis_up: Gauge,
@@ -73,6 +75,7 @@ impl Metrics {
         describe(LIMITED, "Calls refused by a rate limit.", None, true);
         describe(CONNECTIONS, "Client connections that are open.", None, false);
         describe(AUDIT_WAITING, "Audit entries that wait to be written.", None, false);
+        describe(SPANS_DROPPED, "Spans that the collector did not take, or not in time.", None, true);
         describe(DATABASE_UP, "1 while the database answers and takes audit entries.", None, false);
         describe(REDIS_UP, "1 while Redis answers, or none is configured.", None, false);
         let tools = || catalogue.all().iter().map(|tool| tool.name).chain([NONE]);
@@ -86,6 +89,7 @@ impl Metrics {
                 .collect(),
             connections: recorder.register_gauge(&key(CONNECTIONS, &[]), &METADATA),
             audit_waiting: recorder.register_gauge(&key(AUDIT_WAITING, &[]), &METADATA),
+            spans_dropped: recorder.register_counter(&key(SPANS_DROPPED, &[]), &METADATA),
             database_up: recorder.register_gauge(&key(DATABASE_UP, &[]), &METADATA),
             redis_up: recorder.register_gauge(&key(REDIS_UP, &[]), &METADATA),
             requests: RwLock::default(),
@@ -96,6 +100,7 @@ impl Metrics {
         metrics.limited.values().for_each(|counter| counter.increment(0));
         metrics.connections.set(0.0);
         metrics.audit_waiting.set(0.0);
+        metrics.spans_dropped.increment(0);
         metrics.database_up.set(1.0);
         metrics.redis_up.set(1.0);
         for tool in tools() {

@@ -1,12 +1,14 @@
-//! What the operator sees of a running gateway: logs as JSON lines, metrics, and the trace context that is passed on.
+//! What the operator sees of a running gateway: logs as JSON lines, metrics, spans, and the trace context that is passed on.
 
 mod metrics;
+mod spans;
 mod trace;
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 pub use self::{
     metrics::{Metrics, NONE},
+    spans::{Export, Span, Spans},
     trace::Trace,
 };
 

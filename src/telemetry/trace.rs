@@ -1,6 +1,7 @@
 //! Trace context (W3C Trace Context, level 1): taken from the request, passed on to the backend.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -60,6 +61,41 @@ impl Trace {
         }
         if let Some(state) = &self.state {
             headers.insert(TRACESTATE, state.clone());
+        }
+    }
+
+    /// As the spans' library has it: somebody else's span, which ours lies below.
+    pub fn context(&self) -> Option<SpanContext> {
+        let flags = u8::from_str_radix(ascii(&self.flags), 16).ok()?;
+        let state = self
+            .state
+            .as_ref()
+            .and_then(|state| state.to_str().ok()?.parse::<TraceState>().ok());
+        Some(SpanContext::new(
+            TraceId::from_hex(self.trace_id()).ok()?,
+            SpanId::from_hex(ascii(&self.parent_id)).ok()?,
+            TraceFlags::new(flags),
+            true,
+            state.unwrap_or_default(),
+        ))
+    }
+
+    /// The trace whose parent is a span of ours. `tracestate` stays the caller's.
+    pub fn of(span: &SpanContext, caller: Option<&Self>) -> Self {
+        let (mut trace_id, mut parent_id, mut flags) = ([b'0'; 32], [b'0'; 16], [b'0'; 2]);
+        let write = |into: &mut [u8], text: String| {
+            if text.len() == into.len() {
+                into.copy_from_slice(text.as_bytes());
+            }
+        };
+        write(&mut trace_id, span.trace_id().to_string());
+        write(&mut parent_id, span.span_id().to_string());
+        write(&mut flags, format!("{:02x}", span.trace_flags().to_u8()));
+        Self {
+            trace_id,
+            parent_id,
+            flags,
+            state: caller.and_then(|caller| caller.state.clone()),
         }
     }
 

@@ -439,6 +439,13 @@ async fn a_wrong_setting_is_named_with_its_remedy() {
         ("SMARTERMCP_ALLOWED_ORIGINS", "app", "https://app.example.cl"),
         ("SMARTERMCP_AUDIT_DAYS", "many", "365"),
         ("SMARTERMCP_SHUTDOWN_SECS", "soon", "30"),
+        ("SMARTERMCP_DRAIN_SECS", "a while", "5"),
+        ("SMARTERMCP_DATABASE_CONNECTIONS", "1000", "2 to 200"),
+        ("DATABASE_URL", "mysql://user:hidden-password@db/x", "postgres://"),
+        ("DATABASE_URL", "hidden-password", "postgres://"),
+        ("REDIS_URL", "http://user:hidden-password@redis", "rediss://"),
+        ("REDIS_URL", "redis+something://:hidden-password@redis", "redis+sentinel://"),
+        ("REDIS_URL", "redis+sentinel://:hidden-password@redis", "redis+sentinel://"),
         ("SMARTERMCP_LISTNE", "127.0.0.1:8080", "SMARTERMCP_LISTEN"),
         ("SMARTERMCP_X", "1", "SMARTERMCP_DATA_DIR"),
     ] {
@@ -448,6 +455,7 @@ async fn a_wrong_setting_is_named_with_its_remedy() {
         if name.ends_with("TOKEN") || name.ends_with("KEY") {
             assert!(!said.contains(value), "a secret setting is not quoted: {said}");
         }
+        assert!(!said.contains("hidden-password"), "a password is not quoted: {said}");
         assert!(!said.contains("panicked") && said.lines().count() == 1, "{said}");
     }
     assert!(

@@ -1,6 +1,11 @@
 //! The PostgreSQL and Redis that the suite was given (`scripts/with-servers.sh`), if any: then every gateway of a test is on them,
 //! with a database of its own.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what the script that started this run says is in the environment"
+)]
+
 use std::path::Path;
 
 use smartermcp::config::{Config, Database, RedisServers, Secret};
@@ -49,6 +54,11 @@ pub async fn past_the_gateway(folder: &Path) -> AnyConnection {
         None => format!("sqlite://{}", folder.join("smartermcp.db").display()),
     };
     AnyConnection::connect(&url).await.unwrap()
+}
+
+/// The URL of a folder's database, as a superuser.
+pub fn database_as_admin(folder: &Path) -> String {
+    format!("{}/{}", admin_url().unwrap(), name_of(folder))
 }
 
 /// Settings of the program over this folder: the servers of this run in place of the embedded parts.

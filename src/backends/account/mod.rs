@@ -24,7 +24,7 @@ use crate::{
     freshness,
     id::TenantId,
     state::State,
-    store::{Reach, Tx, changes},
+    store::{self, Reach, Tx, changes},
     tool::Definition,
 };
 
@@ -111,8 +111,11 @@ impl Account {
         self.state().store.read(self.reach()?).await
     }
 
+    /// One at a time over all replicas, so that what is read here is still so when it is written.
     async fn write(&self) -> Result<Tx> {
-        self.state().store.write(self.reach()?).await
+        let mut tx = self.state().store.write(self.reach()?).await?;
+        store::meta::lock(&mut tx).await?;
+        Ok(tx)
     }
 
     /// Commits, with a record of what changed, which this process forgets at once and its replicas within a second.

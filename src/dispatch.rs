@@ -14,7 +14,7 @@ use crate::{
     backends::{Notifier, Session},
     error::{Error, Kind, Result},
     idempotency::{self, Claimed, Key},
-    limits::{Admitted, Standing},
+    limits::{Admitted, Spent, Standing},
     state::State,
     store::audit::{Entry, Outcome},
     telemetry::{NONE, Span, Trace},
@@ -111,7 +111,7 @@ pub async fn call(state: &Arc<State>, mut call: Call) -> Answer {
         }
     };
     let record = record.of_arguments(&arguments);
-    let (admitted, standing) = state.limits.admit(&state.store, authorised).await;
+    let (admitted, standing) = state.limits.admit(authorised).await;
     let (outcome, replayed) = match admitted {
         Err(error) => {
             let outcome = Err(error);
@@ -200,7 +200,10 @@ async fn refused(state: &State, caller: &Caller, category: Category, error: Erro
 /// A read: dropped with its client, recorded in a batch.
 async fn read(state: &Arc<State>, admitted: Admitted, arguments: Value, call: Call, record: Record) -> Result<Rendered> {
     let session = session(state, &admitted, &call);
-    let outcome = run(admitted.call.tool(), arguments, session, &call.request_id).await;
+    let outcome = match state.limits.spend(&state.store, admitted).await {
+        Ok(spent) => run(&spent, arguments, session, &call.request_id).await,
+        Err(error) => Err(error),
+    };
     record.settle(&outcome).await;
     outcome
 }
@@ -221,18 +224,19 @@ async fn write(state: &Arc<State>, admitted: Admitted, arguments: Value, call: C
             let begun = match idempotency::begin(&state, record.entry(Outcome::Open), key, &rights, session.deadline).await {
                 Ok(Claimed::Begun(begun)) => begun,
                 Ok(Claimed::Replay(outcome)) => {
-                    admitted.give_back(state.clock.micros());
                     record.settle(&outcome).await;
                     return (outcome, true);
                 }
                 Err(error) => {
-                    admitted.give_back(state.clock.micros());
                     let outcome = Err(error);
                     record.settle(&outcome).await;
                     return (outcome, false);
                 }
             };
-            let outcome = run(admitted.call.tool(), arguments, session.clone(), &call.request_id).await;
+            let (outcome, spent) = match state.limits.spend(&state.store, admitted).await {
+                Ok(spent) => (run(&spent, arguments, session.clone(), &call.request_id).await, Some(spent)),
+                Err(error) => (Err(error), None),
+            };
             let reached = session.has_reached();
             // It may have acted: the same call again could do it twice.
             let outcome = outcome.map_err(|error| match error.kind() {
@@ -243,8 +247,11 @@ async fn write(state: &Arc<State>, admitted: Admitted, arguments: Value, call: C
                 .once(),
                 _ => error,
             });
-            if outcome.is_err() && !reached {
-                admitted.give_back(state.clock.micros());
+            if let Some(spent) = &spent
+                && outcome.is_err()
+                && !reached
+            {
+                spent.give_back(state.clock.micros());
             }
             let done = record.settle_begun(&outcome);
             idempotency::finish(&state, &begun, &done, &outcome, reached).await;
@@ -269,7 +276,8 @@ fn session(state: &Arc<State>, admitted: &Admitted, call: &Call) -> Session {
 }
 
 /// The tool itself, within its time limit. A panic costs this call alone.
-async fn run(tool: &Definition, arguments: Value, session: Session, request_id: &str) -> Result<Rendered> {
+async fn run(spent: &Spent, arguments: Value, session: Session, request_id: &str) -> Result<Rendered> {
+    let tool = spent.call.tool();
     let deadline = session.deadline;
     let running = AssertUnwindSafe(async { tool.run(arguments, session).await }).catch_unwind();
     match tokio::time::timeout_at(deadline, running).await {

@@ -85,9 +85,16 @@ impl TenantState {
     }
 }
 
-/// The proof that a call is authorised and within its limits. It holds the call's place among those in flight.
+/// The proof that a call is authorised and within its rates. It holds the call's place among those in flight.
 #[derive(Debug)]
 pub struct Admitted {
+    pub call: Authorised,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// The proof that a call is within its plan too: what a tool is run with.
+#[derive(Debug)]
+pub struct Spent {
     pub call: Authorised,
     charged: [Option<Meter>; 2],
     _place: Option<OwnedSemaphorePermit>,
@@ -273,10 +280,10 @@ impl Limits {
         self.tenants.iter().for_each(|tenant| tenant.cell.store(0, Ordering::Relaxed));
     }
 
-    /// Charges the call's cells in their order, then the plan's quota, and takes a place among the calls in flight.
+    /// Charges the call's cells in their order, and takes a place among the calls in flight.
     ///
     /// The first refusal stops: the refusing cell and later ones stay as they were, earlier charges stay.
-    pub async fn admit(&self, store: &Store, call: Authorised) -> (Result<Admitted>, Standing) {
+    pub async fn admit(&self, call: Authorised) -> (Result<Admitted>, Standing) {
         let caller = call.caller();
         let tool = call.tool();
         let Some(token) = caller.limited() else {
@@ -304,37 +311,49 @@ impl Limits {
         if let Err(error) = self.charge(caller, token, counted, &mut standing).await {
             return (Err(error), standing);
         }
-        let place = match place(&tenant.limits.in_flight, "of this tenant").await {
-            Ok(place) => place,
-            Err(error) => return (Err(error), standing),
+        let admitted = match place(&tenant.limits.in_flight, "of this tenant").await {
+            Ok(place) => Ok(Admitted { call, _place: Some(place) }),
+            Err(error) => Err(error),
         };
+        (admitted, standing)
+    }
+
+    /// Charges the plan's quota, right before the backend is opened: a key whose outcome is known costs nothing.
+    ///
+    /// # Errors
+    /// [`Kind::QuotaSpent`].
+    pub async fn spend(&self, store: &Store, admitted: Admitted) -> Result<Spent> {
+        let mut spent = Spent {
+            call: admitted.call,
+            charged: [None; 2],
+            _place: admitted._place,
+        };
+        let caller = spent.call.caller();
+        let (Some(_), Some(tenant)) = (caller.limited(), caller.tenant()) else {
+            return Ok(spent);
+        };
+        let tool = spent.call.tool();
         let meters = [tool.category.metered().then_some(Meter::ApiCalls), tool.meter];
         let now = self.clock.millis();
-        for meter in meters.into_iter().flatten() {
-            if let Err(error) = tenant.usage.charge(store, &tenant.plan, meter, self.replicas(), now).await {
-                return (Err(error), standing);
+        for (meter, charged) in meters.into_iter().zip(&mut spent.charged) {
+            if let Some(meter) = meter {
+                tenant.usage.charge(store, &tenant.plan, meter, self.replicas(), now).await?;
+                *charged = Some(meter);
             }
         }
-        let admitted = Admitted {
-            call,
-            charged: meters,
-            _place: Some(place),
-        };
-        (Ok(admitted), standing)
+        Ok(spent)
     }
 }
 
 impl Admitted {
     /// The operator's calls are not limited.
     fn free(call: Authorised) -> Self {
-        Self {
-            call,
-            charged: [None; 2],
-            _place: None,
-        }
+        Self { call, _place: None }
     }
+}
 
-    /// Takes back what the plan was charged: nothing was done for it (a replay, or a refusal before the backend).
+impl Spent {
+    /// Takes back what the plan was charged: nothing was done for it, as the call was refused before the backend.
     pub fn give_back(&self, now: i64) {
         let caller = self.call.caller();
         if let Some(tenant) = caller.tenant() {

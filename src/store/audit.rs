@@ -81,7 +81,7 @@ const COLUMNS: usize = 12;
 /// After every id: ids are lower-case hexadecimal.
 const LAST: &str = "g";
 
-/// Stores entries.
+/// Stores entries. One that is there already stays as it is: a commit whose answer was lost is made again.
 pub async fn insert(tx: &mut Tx, mut entries: &[Entry]) -> Result<()> {
     for size in SIZES {
         while let Some((batch, rest)) = entries.split_at_checked(size) {
@@ -100,7 +100,8 @@ async fn insert_batch(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
         })
         .collect();
     let statement = format!(
-        "insert into audit (tenant_id, id, at, token_id, agent, tool, door, arguments_hash, outcome, status, error, duration_ms) values {}",
+        "insert into audit (tenant_id, id, at, token_id, agent, tool, door, arguments_hash, outcome, status, error, duration_ms) values {} \
+         on conflict (tenant_id, id) do nothing",
         rows.join(", ")
     );
     // Places and nothing else are put into the text.

@@ -87,6 +87,25 @@ impl App {
         }
     }
 
+    /// One more gateway over the same database, Redis, key and clock.
+    pub async fn replica(&self) -> Self {
+        let mut config = self.state.config.clone();
+        config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = Server::start(config, backends::catalogue(), self.clock.clone())
+            .await
+            .expect("a replica starts");
+        Self {
+            state: Arc::clone(&server.state),
+            address: server.address,
+            server: Some(server),
+            vendors: self.vendors.clone(),
+            clock: self.clock.clone(),
+            folder: self.folder.clone(),
+            http: self.http.clone(),
+            keep_folder: true,
+        }
+    }
+
     pub fn base(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -107,7 +107,12 @@ async fn a_gateway_that_is_well_passes_running_and_stopped_and_nothing_changes()
 
     // After a crash, what is in the journal only is looked at, and stays there.
     Process::serve(&folder.0).await.kill().await;
-    let of_the_crash = || contents(&folder.0).into_iter().filter(|(name, ..)| !name.ends_with("-shm")).collect::<Vec<_>>();
+    let of_the_crash = || {
+        contents(&folder.0)
+            .into_iter()
+            .filter(|(name, ..)| !name.ends_with("-shm"))
+            .collect::<Vec<_>>()
+    };
     let before = of_the_crash();
     assert!(before.iter().any(|(name, ..)| name.ends_with("-wal")));
     assert_eq!(doctor(&folder.0, &settings).await["ok"], true);

@@ -444,3 +444,27 @@ async fn the_operators_own_keys_are_apart_from_every_tenants() {
         .await
         .assert_status(201);
 }
+
+#[tokio::test]
+async fn a_spent_quota_does_not_hide_what_came_of_a_key() {
+    let app = App::start().await;
+    let (_, user, n8n) = app.business_with("luna", json!({ "plan": "demo" })).await;
+    let mut outcomes = Vec::new();
+    for number in 0..10 {
+        let done = trigger(&user, &format!("key-{number}"), json!({})).await;
+        outcomes.push(done.assert_status(200).text.clone());
+    }
+    // The plan's ten are spent: the eleventh is refused, which frees its key.
+    trigger(&user, "eleventh", json!({})).await.assert_problem(429, "quota_spent");
+    trigger(&user, "eleventh", json!({ "n": 1 }))
+        .await
+        .assert_problem(429, "quota_spent");
+    // Whose answer was lost must still learn that he was the tenth.
+    let again = trigger(&user, "key-9", json!({})).await;
+    assert!(is_replay(again.assert_status(200)));
+    assert_eq!(again.text, outcomes[9]);
+    trigger(&user, "key-9", json!({ "n": 1 }))
+        .await
+        .assert_problem(409, "idempotency_key_reused");
+    assert_eq!(n8n.runs(), 10);
+}

@@ -16,6 +16,14 @@ pub fn given() -> bool {
     admin_url().is_some()
 }
 
+/// The same, for a test that is about them; without them it says so and ends.
+pub fn needed() -> bool {
+    if !given() {
+        println!("skipped: this test needs PostgreSQL and Redis (scripts/with-servers.sh)");
+    }
+    given()
+}
+
 fn admin_url() -> Option<String> {
     std::env::var("TEST_DATABASE_URL").ok()
 }

@@ -478,7 +478,7 @@ impl Arriving<'_> {
     /// The answer as a whole, for one that is short: a refusal.
     ///
     /// # Errors
-    /// When it is cut off or late. What goes beyond [`WORDS_MAX`] is left away.
+    /// When it is cut off or late. What goes beyond 64 KiB is left away.
     pub async fn whole(mut self) -> Result<Reply> {
         let mut body = BytesMut::new();
         let until = Instant::now() + ATTEMPT;

@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-real-prometheus test-real-replicas test-faults test-prepare
+.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-real-docker test-real-prometheus test-real-replicas test-faults test-prepare
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -64,8 +64,8 @@ test-real-replicas: ## Three replicas behind a real nginx: limit, key, revocatio
 test-real: ## Run the main job against a real n8n, for two tenants (installs n8n from npm: 2.4 GB)
 	@scripts/test-real.sh
 
+test-real-docker: ## Run the tools of services and containers against a real dockerd that is started for it (root)
+	@scripts/test-real-docker.sh
+
 test-real-prometheus: ## Run infra_metrics and infra_status against a real Prometheus (Debian's), for two tenants
-	$(CARGO) build --locked --quiet
-	@mkdir -p target/real
-	@tests/real/prometheus.sh target/debug/smartermcp | tee target/real/prometheus.md
-	@scripts/keep-run.sh Prometheus < target/real/prometheus.md
+	@scripts/test-real-prometheus.sh

@@ -9,4 +9,4 @@ cargo build --locked --quiet
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 node tests/real/main_job.mjs target/debug/smartermcp | tee "$out"
-scripts/keep-run.sh n8n < "$out"
+scripts/keep-run.sh n8n "$out"

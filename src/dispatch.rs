@@ -14,7 +14,7 @@ use crate::{
     backends::{Notifier, Session},
     error::{Error, Kind, Result},
     idempotency::{self, Claimed, Key},
-    limits::{Admitted, Standing},
+    limits::{Admitted, Spent, Standing},
     state::State,
     store::audit::{Entry, Outcome},
     telemetry::{NONE, Span, Trace},
@@ -198,12 +198,10 @@ async fn refused(state: &State, caller: &Caller, category: Category, error: Erro
 }
 
 /// A read: dropped with its client, recorded in a batch.
-async fn read(state: &Arc<State>, mut admitted: Admitted, arguments: Value, call: Call, record: Record) -> Result<Rendered> {
-    let outcome = match state.limits.spend(&state.store, &mut admitted).await {
-        Ok(()) => {
-            let session = session(state, &admitted, &call);
-            run(admitted.call.tool(), arguments, session, &call.request_id).await
-        }
+async fn read(state: &Arc<State>, admitted: Admitted, arguments: Value, call: Call, record: Record) -> Result<Rendered> {
+    let session = session(state, &admitted, &call);
+    let outcome = match state.limits.spend(&state.store, admitted).await {
+        Ok(spent) => run(&spent, arguments, session, &call.request_id).await,
         Err(error) => Err(error),
     };
     record.settle(&outcome).await;
@@ -211,7 +209,7 @@ async fn read(state: &Arc<State>, mut admitted: Admitted, arguments: Value, call
 }
 
 /// A write: recorded before it begins, and carried to its end even when its client goes away, so that what came of it is known.
-async fn write(state: &Arc<State>, mut admitted: Admitted, arguments: Value, call: Call, record: Record) -> (Result<Rendered>, bool) {
+async fn write(state: &Arc<State>, admitted: Admitted, arguments: Value, call: Call, record: Record) -> (Result<Rendered>, bool) {
     let task = {
         let state = Arc::clone(state);
         async move {
@@ -235,9 +233,9 @@ async fn write(state: &Arc<State>, mut admitted: Admitted, arguments: Value, cal
                     return (outcome, false);
                 }
             };
-            let outcome = match state.limits.spend(&state.store, &mut admitted).await {
-                Ok(()) => run(admitted.call.tool(), arguments, session.clone(), &call.request_id).await,
-                Err(error) => Err(error),
+            let (outcome, spent) = match state.limits.spend(&state.store, admitted).await {
+                Ok(spent) => (run(&spent, arguments, session.clone(), &call.request_id).await, Some(spent)),
+                Err(error) => (Err(error), None),
             };
             let reached = session.has_reached();
             // It may have acted: the same call again could do it twice.
@@ -249,8 +247,11 @@ async fn write(state: &Arc<State>, mut admitted: Admitted, arguments: Value, cal
                 .once(),
                 _ => error,
             });
-            if outcome.is_err() && !reached {
-                admitted.give_back(state.clock.micros());
+            if let Some(spent) = &spent
+                && outcome.is_err()
+                && !reached
+            {
+                spent.give_back(state.clock.micros());
             }
             let done = record.settle_begun(&outcome);
             idempotency::finish(&state, &begun, &done, &outcome, reached).await;
@@ -275,7 +276,8 @@ fn session(state: &Arc<State>, admitted: &Admitted, call: &Call) -> Session {
 }
 
 /// The tool itself, within its time limit. A panic costs this call alone.
-async fn run(tool: &Definition, arguments: Value, session: Session, request_id: &str) -> Result<Rendered> {
+async fn run(spent: &Spent, arguments: Value, session: Session, request_id: &str) -> Result<Rendered> {
+    let tool = spent.call.tool();
     let deadline = session.deadline;
     let running = AssertUnwindSafe(async { tool.run(arguments, session).await }).catch_unwind();
     match tokio::time::timeout_at(deadline, running).await {

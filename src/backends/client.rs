@@ -47,6 +47,7 @@ pub struct Request<'a> {
     body: Option<Bytes>,
     effect: Sends,
     attempt: Duration,
+    answer_max: usize,
 }
 
 /// Whether sending it again can do harm.
@@ -137,6 +138,7 @@ impl Client {
             body: None,
             effect,
             attempt: ATTEMPT,
+            answer_max: ANSWER_MAX,
         }
     }
 }
@@ -167,6 +169,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn within(mut self, attempt: Duration) -> Self {
         self.attempt = attempt;
+        self
+    }
+
+    /// How many bytes of an answer are taken, in place of [`ANSWER_MAX`]: less where an answer is short and many are asked for at once.
+    #[must_use]
+    pub fn at_most(mut self, bytes: usize) -> Self {
+        self.answer_max = bytes;
         self
     }
 
@@ -265,12 +274,12 @@ impl<'a> Request<'a> {
                 .content_length()
                 .and_then(|length| usize::try_from(length).ok())
                 .unwrap_or(0);
-            if known > ANSWER_MAX {
+            if known > self.answer_max {
                 return Err(self.too_large());
             }
             let mut body = BytesMut::with_capacity(known);
             while let Some(chunk) = response.chunk().await.map_err(|error| self.cut_off(&error.without_url()))? {
-                if body.len() + chunk.len() > ANSWER_MAX {
+                if body.len() + chunk.len() > self.answer_max {
                     return Err(self.too_large());
                 }
                 body.extend_from_slice(&chunk);
@@ -433,9 +442,12 @@ impl<'a> Request<'a> {
             error: Error::new(
                 Kind::BackendRefused,
                 format!(
-                    "The answer of '{}' is larger than {} MiB; ask for less",
+                    "The answer of '{}' is larger than {}; ask for less",
                     self.client.connection.backend,
-                    ANSWER_MAX / 1024 / 1024
+                    match self.answer_max / 1024 {
+                        kib @ 0..1024 => format!("{kib} KiB"),
+                        kib => format!("{} MiB", kib / 1024),
+                    }
                 ),
             ),
             sent: true,
@@ -466,7 +478,7 @@ impl Arriving<'_> {
     /// The answer as a whole, for one that is short: a refusal.
     ///
     /// # Errors
-    /// When it is cut off or late. What goes beyond [`WORDS_MAX`] is left away.
+    /// When it is cut off or late. What goes beyond 64 KiB is left away.
     pub async fn whole(mut self) -> Result<Reply> {
         let mut body = BytesMut::new();
         let until = Instant::now() + ATTEMPT;

@@ -195,19 +195,19 @@ impl Connections {
     pub fn client(&self, transport: &Transport, guard: &Guard) -> Result<reqwest::Client> {
         if !transport.is_shared() {
             return transport
-                .equip(self.builder(guard))
+                .equip(Self::builder(guard))
                 .build()
                 .map_err(|error| Error::invalid("credential: certificate and key do not fit together").because(chain(&error)));
         }
         if let Some(client) = self.clients.get(guard.key()) {
             return Ok(client.clone());
         }
-        let client = self.builder(guard).build().map_err(Error::internal)?;
+        let client = Self::builder(guard).build().map_err(Error::internal)?;
         self.clients.insert(guard.key().to_vec(), client.clone());
         Ok(client)
     }
 
-    fn builder(&self, guard: &Guard) -> reqwest::ClientBuilder {
+    fn builder(guard: &Guard) -> reqwest::ClientBuilder {
         reqwest::Client::builder()
             .user_agent(concat!("smartermcp/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(guard.clone())

@@ -85,9 +85,16 @@ impl TenantState {
     }
 }
 
-/// The proof that a call is authorised and within its limits. It holds the call's place among those in flight.
+/// The proof that a call is authorised and within its rates. It holds the call's place among those in flight.
 #[derive(Debug)]
 pub struct Admitted {
+    pub call: Authorised,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// The proof that a call is within its plan too: what a tool is run with.
+#[derive(Debug)]
+pub struct Spent {
     pub call: Authorised,
     charged: [Option<Meter>; 2],
     _place: Option<OwnedSemaphorePermit>,
@@ -306,11 +313,7 @@ impl Limits {
             return (Err(error), standing);
         }
         let admitted = match place(&tenant.limits.in_flight, "of this tenant").await {
-            Ok(place) => Ok(Admitted {
-                call,
-                charged: [None; 2],
-                _place: Some(place),
-            }),
+            Ok(place) => Ok(Admitted { call, _place: Some(place) }),
             Err(error) => Err(error),
         };
         (admitted, standing)
@@ -320,34 +323,37 @@ impl Limits {
     ///
     /// # Errors
     /// [`Kind::QuotaSpent`].
-    pub async fn spend(&self, store: &Store, admitted: &mut Admitted) -> Result<()> {
-        let caller = admitted.call.caller();
-        let (Some(_), Some(tenant)) = (caller.limited(), caller.tenant()) else {
-            return Ok(());
+    pub async fn spend(&self, store: &Store, admitted: Admitted) -> Result<Spent> {
+        let mut spent = Spent {
+            call: admitted.call,
+            charged: [None; 2],
+            _place: admitted._place,
         };
-        let tool = admitted.call.tool();
+        let caller = spent.call.caller();
+        let (Some(_), Some(tenant)) = (caller.limited(), caller.tenant()) else {
+            return Ok(spent);
+        };
+        let tool = spent.call.tool();
         let meters = [tool.category.metered().then_some(Meter::ApiCalls), tool.meter];
         let now = self.clock.millis();
-        for (meter, charged) in meters.into_iter().zip(&mut admitted.charged) {
+        for (meter, charged) in meters.into_iter().zip(&mut spent.charged) {
             if let Some(meter) = meter {
                 tenant.usage.charge(store, &tenant.plan, meter, self.replicas(), now).await?;
                 *charged = Some(meter);
             }
         }
-        Ok(())
+        Ok(spent)
     }
 }
 
 impl Admitted {
     /// The operator's calls are not limited.
     fn free(call: Authorised) -> Self {
-        Self {
-            call,
-            charged: [None; 2],
-            _place: None,
-        }
+        Self { call, _place: None }
     }
+}
 
+impl Spent {
     /// Takes back what the plan was charged: nothing was done for it, as the call was refused before the backend.
     pub fn give_back(&self, now: i64) {
         let caller = self.call.caller();

@@ -13,7 +13,7 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use crate::{
     app::{App, OPERATOR, User, folder_holds, sql, sql_number},
-    cli::{Done, Folder, Process, n8n_at_an_address, run, run_with},
+    cli::{Done, Folder, Process, command, n8n_at_an_address, run, run_with},
     servers,
 };
 
@@ -204,6 +204,7 @@ async fn a_call_that_the_backup_cut_off_is_not_run_again_and_an_ended_one_is_rep
     )
     .await;
     sql(&folder.0, "update instances set seen_at = 9000000000000000").await;
+    assert_eq!(sql_number(&folder.0, "select count(*) from instances").await, 1);
     done(&backup(&folder.0, &file).await);
     server.kill().await;
 
@@ -370,6 +371,37 @@ async fn a_backup_replaces_only_what_it_is_told_to() {
     assert!(nothing.failure().contains("nothing to back up"), "{nothing:?}");
     assert_eq!(named(&elsewhere.0, ""), ["backup.db"], "no part of a file is left");
     assert!(named(&fresh.0, "").is_empty(), "a backup makes no database");
+}
+
+#[tokio::test]
+async fn a_restore_that_is_killed_leaves_the_old_database_or_the_restored_one() {
+    if servers::given() {
+        return;
+    }
+    let (folder, _elsewhere, file) = backed_up().await;
+    let (mut old, mut restored) = (0, 0);
+    for round in 0..8 {
+        // Not in the backup: it tells the two apart. Its journal is left as a crash leaves it.
+        let server = Process::serve(&folder.0).await;
+        let sol = json!({ "name": "Sol", "slug": "sol" });
+        server.operator().post("/api/v1/tenants", sol).await;
+        server.kill().await;
+        let mut killed = command(&folder.0, &["restore", file.to_str().unwrap()], &[]).spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(round * 12)).await;
+        killed.kill().await.unwrap();
+
+        let slugs = run(&folder.0, &["tenant", "list"]).await.out;
+        assert!(slugs.contains("\"luna\""), "round {round}: {slugs}");
+        match slugs.contains("\"sol\"") {
+            true => old += 1,
+            false => restored += 1,
+        }
+        let well = run(&folder.0, &["doctor"]).await;
+        assert_eq!(well.code, Some(0), "round {round}: {well:?}");
+    }
+    println!("killed in the middle: {old} times the old one, {restored} times the restored one");
+    done(&restore(&folder.0, &file).await);
+    assert!(!named(&folder.0, "").contains(&"smartermcp.db.restoring".to_owned()));
 }
 
 #[tokio::test]

@@ -120,6 +120,25 @@ fn routes_and_scopes_are_those_of_the_contract() {
         ("connections_remove", "DELETE", "/api/v1/connections/{backend}", "admin:tenants"),
         ("connections_list", "GET", "/api/v1/connections", "admin:tenants"),
         ("connections_test", "POST", "/api/v1/connections/{backend}/test", "admin:tenants"),
+        ("services_list", "GET", "/api/v1/services", "read:services"),
+        ("services_health", "GET", "/api/v1/services/health", "read:services"),
+        ("services_deploy", "POST", "/api/v1/services/{service_id}/deploy", "write:services"),
+        (
+            "services_restart",
+            "POST",
+            "/api/v1/services/{service_id}/restart",
+            "write:services",
+        ),
+        ("services_logs", "GET", "/api/v1/services/{service_id}/logs", "read:services"),
+        ("services_set", "PUT", "/api/v1/services/{service_id}", "admin:tenants"),
+        ("services_delete", "DELETE", "/api/v1/services/{service_id}", "admin:tenants"),
+        ("containers_list", "GET", "/api/v1/containers", "read:services"),
+        (
+            "containers_restart",
+            "POST",
+            "/api/v1/containers/{container_id}/restart",
+            "write:services",
+        ),
         ("usage_get", "GET", "/api/v1/usage", "admin:tenants"),
         ("audit_list", "GET", "/api/v1/audit", "admin:tenants"),
     ] {
@@ -247,7 +266,11 @@ async fn annotations_are_derived_from_the_declaration() {
         );
         assert_eq!(
             hints["destructiveHint"],
-            method == "DELETE" || tool.name == "switches_create",
+            method == "DELETE"
+                || matches!(
+                    tool.name,
+                    "switches_create" | "services_deploy" | "services_restart" | "containers_restart"
+                ),
             "{}",
             tool.name
         );

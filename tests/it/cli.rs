@@ -35,7 +35,7 @@ impl Drop for Folder {
 }
 
 /// The binary, over a folder, with no settings but these.
-fn command(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+pub fn command(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smartermcp"));
     command
         .args(arguments)

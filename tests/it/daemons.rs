@@ -206,7 +206,11 @@ impl Postgres {
 
     fn command(name: &str, folder: &Path, as_nobody: Option<(u32, u32)>) -> Command {
         let mut command = Command::new(program(name).unwrap_or_else(|| panic!("{name} is installed")));
-        command.current_dir(folder).env("HOME", folder).stdin(Stdio::null()).kill_on_drop(true);
+        command
+            .current_dir(folder)
+            .env("HOME", folder)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         if let Some((user, group)) = as_nobody {
             command.uid(user).gid(group);
         }

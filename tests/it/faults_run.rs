@@ -102,10 +102,12 @@ async fn plays_the_backend() {
             "connections": { "Webhook": { "main": [[{ "node": "Work", "type": "main", "index": 0 }]] } },
         }));
         let book = PathBuf::from(book);
-        let noted = sandbox.router().layer(axum::middleware::from_fn(move |request: Request, next: Next| {
-            let book = book.clone();
-            async move { next.run(note(&book, tenant, request).await).await }
-        }));
+        let noted = sandbox
+            .router()
+            .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+                let book = book.clone();
+                async move { next.run(note(&book, tenant, request).await).await }
+            }));
         router = router.nest(&format!("/{tenant}"), noted);
     }
     let address = ("127.0.0.1", port.parse().unwrap());
@@ -121,7 +123,10 @@ async fn note(book: &Path, tenant: &str, request: Request) -> Request {
     }
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1024 * 1024).await.unwrap();
-    let marker = serde_json::from_slice::<Value>(&body).unwrap()["marker"].as_str().unwrap().to_owned();
+    let marker = serde_json::from_slice::<Value>(&body).unwrap()["marker"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let mut book = std::fs::OpenOptions::new().create(true).append(true).open(book).unwrap();
     book.write_all(format!("{tenant} {marker}\n").as_bytes()).unwrap();
     Request::from_parts(parts, Body::from(body))
@@ -448,13 +453,20 @@ impl Done {
     }
 
     fn count(&self, whom: &str) -> usize {
-        self.faults.lock().unwrap().iter().filter(|(what, ..)| what.starts_with(whom)).count()
+        self.faults
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|(what, ..)| what.starts_with(whom))
+            .count()
     }
 
     /// Whether a replica was taken away while this went on: killed, stopped, or stopped short for long.
     fn replica_was_lost_between(&self, from: Instant, to: Instant) -> bool {
         let faults = self.faults.lock().unwrap();
-        faults.iter().any(|(what, begun, ended)| what.starts_with("replica") && *begun <= to && *ended >= from)
+        faults
+            .iter()
+            .any(|(what, begun, ended)| what.starts_with("replica") && *begun <= to && *ended >= from)
     }
 }
 
@@ -666,14 +678,18 @@ impl Run {
             let tenant = json!({ "name": name, "slug": name, "plan": plan });
             operator.post("/api/v1/tenants", tenant).await.assert_status(201);
             let of = operator.for_tenant(name);
-            let n8n = json!({ "url": format!("http://127.0.0.1:{backend_port}/{name}"), "credential": { "api_key": format!("key-of-{name}") } });
+            let n8n =
+                json!({ "url": format!("http://127.0.0.1:{backend_port}/{name}"), "credential": { "api_key": format!("key-of-{name}") } });
             of.put("/api/v1/connections/n8n", n8n).await.assert_status(200);
             let token = json!({ "name": "fault run", "scopes": ["write:workflows"], "limits": wide });
             let issued = of.post("/auth/token", token).await;
-            self.tokens.push(issued.assert_status(201).json["api_token"].as_str().unwrap().to_owned());
+            self.tokens
+                .push(issued.assert_status(201).json["api_token"].as_str().unwrap().to_owned());
         }
         let of = operator.for_tenant(TENANTS[0].0);
-        let issued = of.post("/auth/token", json!({ "name": "hammer", "scopes": ["read:workflows"] })).await;
+        let issued = of
+            .post("/auth/token", json!({ "name": "hammer", "scopes": ["read:workflows"] }))
+            .await;
         self.hammer = issued.assert_status(201).json["api_token"].as_str().unwrap().to_owned();
     }
 
@@ -757,11 +773,17 @@ impl Run {
 
 /// All replicas say that they are healthy, without anybody's help.
 async fn all_healthy(bases: &[String]) {
-    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().unwrap();
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(2))
+        .build()
+        .unwrap();
     for base in bases {
         until("every replica is healthy", RECOVERY)
             .holds(|| async {
-                let Ok(answer) = http.get(format!("{base}/health")).send().await else { return false };
+                let Ok(answer) = http.get(format!("{base}/health")).send().await else {
+                    return false;
+                };
                 let text = answer.text().await.unwrap_or_default();
                 serde_json::from_str::<Value>(&text).is_ok_and(|report| report["status"] == "healthy")
             })
@@ -775,7 +797,10 @@ fn log_lines(folder: &Path) -> Vec<Vec<Value>> {
     for replica in 0..REPLICAS {
         let own = folder.join(format!("replica-{replica}"));
         for file in std::fs::read_dir(own).unwrap().map(|file| file.unwrap().path()) {
-            if file.file_name().is_some_and(|name| name.to_str().is_some_and(|name| name.starts_with("log-"))) {
+            if file
+                .file_name()
+                .is_some_and(|name| name.to_str().is_some_and(|name| name.starts_with("log-")))
+            {
                 let text = std::fs::read_to_string(file).unwrap();
                 logs.push(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect());
             }
@@ -821,8 +846,19 @@ impl Checked<'_> {
         }
         println!("refused for good: {finals:?}");
         let mut errors = BTreeMap::<String, usize>::new();
-        for line in self.lines.iter().flatten().filter(|line| line["level"] == "ERROR" || line["level"] == "WARN") {
-            *errors.entry(format!("{} {}", line["level"].as_str().unwrap(), line["message"].as_str().unwrap_or_default())).or_default() += 1;
+        for line in self
+            .lines
+            .iter()
+            .flatten()
+            .filter(|line| line["level"] == "ERROR" || line["level"] == "WARN")
+        {
+            *errors
+                .entry(format!(
+                    "{} {}",
+                    line["level"].as_str().unwrap(),
+                    line["message"].as_str().unwrap_or_default()
+                ))
+                .or_default() += 1;
         }
         println!("the replicas' logs: {errors:#?}");
     }

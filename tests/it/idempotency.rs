@@ -456,11 +456,15 @@ async fn a_spent_quota_does_not_hide_what_came_of_a_key() {
     }
     // The plan's ten are spent: the eleventh is refused, which frees its key.
     trigger(&user, "eleventh", json!({})).await.assert_problem(429, "quota_spent");
-    trigger(&user, "eleventh", json!({ "n": 1 })).await.assert_problem(429, "quota_spent");
+    trigger(&user, "eleventh", json!({ "n": 1 }))
+        .await
+        .assert_problem(429, "quota_spent");
     // Whose answer was lost must still learn that he was the tenth.
     let again = trigger(&user, "key-9", json!({})).await;
     assert!(is_replay(again.assert_status(200)));
     assert_eq!(again.text, outcomes[9]);
-    trigger(&user, "key-9", json!({ "n": 1 })).await.assert_problem(409, "idempotency_key_reused");
+    trigger(&user, "key-9", json!({ "n": 1 }))
+        .await
+        .assert_problem(409, "idempotency_key_reused");
     assert_eq!(n8n.runs(), 10);
 }

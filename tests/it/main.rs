@@ -15,6 +15,7 @@ mod cli;
 mod conformance;
 mod daemons;
 mod demo;
+mod docker;
 mod doctor;
 mod faults;
 mod faults_run;

@@ -112,7 +112,10 @@ async fn what_is_switched_off_at_one_replica_is_off_at_the_others() {
     let made = apps[0].operator().post("/api/v1/switches", switch).await;
     let id = made.assert_status(201).json["id"].as_str().unwrap();
     users[0].get("/api/v1/workflows").await.assert_problem(503, "switched_off");
-    all_are_answered("it is off", &users, "/api/v1/workflows", |reply| reply.json["code"] == "switched_off").await;
+    all_are_answered("it is off", &users, "/api/v1/workflows", |reply| {
+        reply.json["code"] == "switched_off"
+    })
+    .await;
     let gone = apps[1].operator().delete(&format!("/api/v1/switches/{id}")).await;
     assert!(gone.status.is_success(), "{}", gone.text);
     all_are_answered("it is on again", &users, "/api/v1/workflows", ok).await;
@@ -134,11 +137,7 @@ async fn a_connection_changed_at_one_replica_is_changed_at_the_others() {
         ok(reply) && reply.text.contains("wf_moved")
     })
     .await;
-    apps[2]
-        .operator()
-        .for_tenant(&luna.id)
-        .delete("/api/v1/connections/n8n")
-        .await;
+    apps[2].operator().for_tenant(&luna.id).delete("/api/v1/connections/n8n").await;
     all_are_answered("no n8n is connected", &users, "/api/v1/workflows", |reply| {
         reply.json["code"] == "not_connected"
     })
@@ -237,7 +236,10 @@ async fn spend(app: &App, tenant: &Tenant, meter: &str, count: i64) {
         tenant.id,
         month(app)
     );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+        .execute(&mut connection)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -369,12 +371,20 @@ async fn replicas_that_start_at_the_same_instant_on_an_empty_database_make_one_i
     for server in &servers {
         let operator = User::at(&format!("http://{}", server.address), tokens[0]);
         let tenants = operator.get("/api/v1/tenants").await;
-        assert_eq!(tenants.assert_status(200).json["tenants"].as_array().unwrap().len(), 1, "{}", tenants.text);
+        assert_eq!(
+            tenants.assert_status(200).json["tenants"].as_array().unwrap().len(),
+            1,
+            "{}",
+            tenants.text
+        );
     }
     let mut connection = servers::past_the_gateway(&folders[0].0).await;
     for (table, rows) in [("tenants", 1), ("tokens", 1), ("instances", 3), ("meta where name = 'hash_key'", 1)] {
         let count = format!("select count(*) from {table}");
-        let found: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut connection).await.unwrap();
+        let found: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count))
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
         assert_eq!(found, rows, "{table}");
     }
     for server in servers {
@@ -406,7 +416,8 @@ async fn a_schema_that_is_newer_than_the_binary_refuses_the_start_with_a_sentenc
     let folder = Folder::new();
     start(settings(&folder, &folder).await).await.unwrap().stop().await;
     let mut connection = servers::past_the_gateway(&folder.0).await;
-    let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (9001, 'later', true, '\\x00', 1)";
+    let newer =
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (9001, 'later', true, '\\x00', 1)";
     sqlx::query(newer).execute(&mut connection).await.unwrap();
     let refused = start(settings(&folder, &folder).await).await.err().unwrap();
     assert!(
@@ -450,7 +461,10 @@ async fn tables_of_tenants(connection: &mut PgConnection) -> Vec<(String, String
 
 async fn count(connection: &mut PgConnection, of: &str) -> i64 {
     let statement = format!("select count(*) from {of}");
-    sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(connection).await.unwrap()
+    sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
+        .fetch_one(connection)
+        .await
+        .unwrap()
 }
 
 /// Runs a statement and undoes it: how many rows it touched, or PostgreSQL's code.

@@ -278,6 +278,8 @@ impl Tool for TestConnection {
     }
 }
 
+const OURS: &str = "it wants a client certificate that it knows; set one in the credential";
+
 /// A failed connection attempt in words: the caller set the address, and may know what is wrong with it.
 fn explained(backend: &str, error: Error) -> Error {
     if error.kind() != Kind::BackendDown {
@@ -285,7 +287,10 @@ fn explained(backend: &str, error: Error) -> Error {
     }
     let cause = error.cause().to_ascii_lowercase();
     let part = [
-        ("certificaterequired", "it asks for a client certificate; set one in the credential"),
+        // What it said to ours, before what we said to its own.
+        ("fatal alert: certificaterequired", OURS),
+        ("fatal alert: badcertificate", OURS),
+        ("fatal alert: unknownca", OURS),
         ("certificate", "its TLS certificate is not accepted"),
         ("tls", "the TLS handshake failed; is the port an https one?"),
         ("corrupt message", "the TLS handshake failed; is the port an https one?"),

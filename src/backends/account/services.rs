@@ -66,7 +66,7 @@ struct SetService {
     /// The name of its container, or the value of its containers' label `smarteros.service`; the id unless said.
     #[schemars(regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$"))]
     container: Option<String>,
-    /// The repository of its image, without a tag, e.g. `ghcr.io/smarteros/tienda`: what `services_deploy` pulls. The one that its containers run unless said.
+    /// The repository of its image, without a tag, e.g. `ghcr.io/smarteros/tienda`: what `services_deploy` pulls. The one that its containers run unless said; only the operator may say another.
     #[schemars(length(min = 1, max = 255))]
     image: Option<String>,
     /// The tenant, by id or slug; the caller's own unless said.
@@ -99,12 +99,14 @@ impl Tool for SetService {
             let guard = account.state().connections.guard(&tenant.tenant);
             guard.check("health_url", &read_url("health_url", url)?).await?;
         }
-        if let Some(image) = &self.image
-            && !is_repository(image)
-        {
-            return Err(Error::invalid(
-                "image: must be a repository without a tag, in lower case, e.g. ghcr.io/smarteros/tienda",
-            ));
+        if let Some(image) = &self.image {
+            if !is_repository(image) {
+                return Err(Error::invalid(
+                    "image: must be a repository without a tag, in lower case, e.g. ghcr.io/smarteros/tienda",
+                ));
+            }
+            // It would run with what the old container was given (folders, privileges), on a machine that may be shared.
+            account.need_operator("register another image for a service")?;
         }
         let settings = ServiceSettings {
             health_url: self.health_url,

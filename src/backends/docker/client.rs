@@ -22,6 +22,8 @@ pub(super) const TENANT: &str = "smarteros.tenant";
 /// The newest version of the API whose documents were read, and the oldest that has all that is used.
 const NEWEST: Api = Api(1, 47);
 const OLDEST: Api = Api(1, 30);
+/// The longest answer about one thing; lists may be as long as any. A container's own is some ten KiB.
+const ONE_MAX: usize = 256 * 1024;
 /// How long the version is remembered: a Docker may be upgraded under us.
 const REMEMBERED: Duration = Duration::from_mins(5);
 
@@ -102,14 +104,9 @@ pub(super) struct Inspected {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct State {
+    /// created, running, paused, restarting, removing, exited or dead.
     #[serde(default)]
     status: String,
-    #[serde(default)]
-    running: bool,
-    #[serde(default)]
-    restarting: bool,
-    #[serde(default)]
-    paused: bool,
     #[serde(default)]
     exit_code: i64,
     #[serde(default)]
@@ -235,8 +232,8 @@ impl Connected for Docker {
             ok: true,
             version: version.version,
             detail: format!(
-                "Docker answers (API 1.{}); {count} of its containers carry the label {TENANT}={}.",
-                api.1, self.tenant
+                "Docker answers (API {}.{}); containers with the label {TENANT}={}: {count}.",
+                api.0, api.1, self.tenant
             ),
         })
     }
@@ -250,7 +247,9 @@ impl Docker {
     /// The tenant's containers, stopped ones too, by name.
     pub(super) async fn containers(&self) -> Result<Vec<Listed>> {
         let filters = json!({ "label": [format!("{TENANT}={}", self.tenant)] }).to_string();
-        let listed: Vec<Listed> = self.read("/containers/json", &[("all", "1"), ("filters", &filters)]).await?;
+        let path = self.path("/containers/json").await?;
+        let query = [("all", "1"), ("filters", filters.as_str())];
+        let listed: Vec<Listed> = self.http.get(&path).query(&query).send().await?.json(said)?;
         let tenant = self.tenant.to_string();
         let mut own: Vec<_> = listed
             .into_iter()
@@ -282,7 +281,7 @@ impl Docker {
             return Err(Error::internal("a container was to be inspected by something that is no id"));
         }
         let found: Inspected = self
-            .read(&format!("/containers/{id}/json"), &[])
+            .read(&format!("/containers/{id}/json"))
             .await
             .map_err(|error| match error.kind() {
                 Kind::NotFound => not_found(id),
@@ -303,9 +302,10 @@ impl Docker {
         self.inspect(id).await
     }
 
-    pub(super) async fn read<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T> {
+    /// Reads about one thing.
+    pub(super) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let path = self.path(path).await?;
-        self.http.get(&path).query(query).send().await?.json(said)
+        self.http.get(&path).at_most(ONE_MAX).send().await?.json(said)
     }
 
     /// A read whose body is taken piece by piece.
@@ -376,7 +376,7 @@ impl Docker {
     }
 
     async fn version(&self) -> Result<Version> {
-        self.http.get("/version").send().await?.json(said)
+        self.http.get("/version").at_most(ONE_MAX).send().await?.json(said)
     }
 }
 
@@ -513,7 +513,7 @@ impl Inspected {
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.state.running && !self.state.restarting && !self.state.paused
+        self.state.status == "running"
     }
 
     pub(super) fn condition(&self) -> Condition {
@@ -529,7 +529,7 @@ impl Inspected {
 
     /// For how many seconds it has run, at a moment in epoch milliseconds; `None` while it does not.
     pub(super) fn uptime(&self, now: i64) -> Option<u64> {
-        if !self.state.running || self.state.restarting {
+        if !matches!(self.state.status.as_str(), "running" | "paused") {
             return None;
         }
         let started: jiff::Timestamp = self.state.started_at.parse().ok()?;
@@ -538,21 +538,20 @@ impl Inspected {
 
     /// Why it is not well, in a few words.
     pub(super) fn trouble(&self) -> String {
-        if self.state.restarting {
-            return format!("it dies and is restarted again and again (exit code {})", self.state.exit_code);
-        }
-        if !self.state.running {
-            let mut text = format!("it is {} (exit code {})", self.state.status, self.state.exit_code);
-            if self.state.out_of_memory {
-                text.push_str(", killed for want of memory");
+        match self.state.status.as_str() {
+            "running" => {}
+            "paused" => return "it is paused".to_owned(),
+            "restarting" => return format!("it dies and is restarted again and again (exit code {})", self.state.exit_code),
+            status => {
+                let mut text = format!("it is {status} (exit code {})", self.state.exit_code);
+                if self.state.out_of_memory {
+                    text.push_str(", killed for want of memory");
+                }
+                if !self.state.error.is_empty() {
+                    let _ = write!(text, ": {}", shortened(&self.state.error));
+                }
+                return text;
             }
-            if !self.state.error.is_empty() {
-                let _ = write!(text, ": {}", shortened(&self.state.error));
-            }
-            return text;
-        }
-        if self.state.paused {
-            return "it is paused".to_owned();
         }
         match &self.state.health {
             Some(health) if health.status == "unhealthy" => {

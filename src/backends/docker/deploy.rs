@@ -44,18 +44,18 @@ const WAS: &str = "smarteros.was";
 const UNTIL: &str = "smarteros.until";
 
 const REGISTRY_AUTH: HeaderName = HeaderName::from_static("x-registry-auth");
-const TIME_LIMIT: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_mins(2);
 /// How long the image may take to come, of the whole time.
-const PULL: Duration = Duration::from_secs(60);
+const PULL: Duration = Duration::from_mins(1);
 /// How long a new container may take to be well.
-const WELL: Duration = Duration::from_secs(60);
+const WELL: Duration = Duration::from_mins(1);
 /// What must be left of the time to begin with a container, and what is kept to turn back.
 const LEAST: Duration = Duration::from_secs(45);
 const WAY_BACK: Duration = Duration::from_secs(25);
 /// How long a container without a health check must run to count as well.
 const STEADY: Duration = Duration::from_secs(3);
-/// How long a replaced container may take to be well again.
-const BACK: Duration = Duration::from_secs(10);
+/// How long a container that was put back is looked at: whether it runs, not whether its health check has said so yet.
+const BACK: Duration = Duration::from_secs(1);
 /// The longest report of a pull that is read, and its longest line.
 const REPORT_MAX: usize = 64 * 1024 * 1024;
 const REPORT_LINE_MAX: usize = 256 * 1024;
@@ -300,6 +300,15 @@ enum Pulled {
 struct Reported {
     #[serde(default)]
     error: Option<String>,
+    /// The same, by its newer name.
+    #[serde(default, rename = "errorDetail")]
+    error_detail: Option<ErrorDetail>,
+}
+
+#[derive(Deserialize)]
+struct ErrorDetail {
+    #[serde(default)]
+    message: Option<String>,
 }
 
 /// Pulls an image. Where that fails and the Docker has it already, that one is taken, and it is said.
@@ -312,7 +321,7 @@ async fn pull(docker: &Docker, repository: &str, version: &str) -> Result<Pulled
         );
     }
     let failure = ask_registry(docker, repository, version).await?;
-    let found = docker.read::<Image>(&format!("/images/{repository}:{version}/json"), &[]).await;
+    let found = docker.read::<Image>(&format!("/images/{repository}:{version}/json")).await;
     match (found, failure) {
         (Ok(image), None) => Ok(Pulled::Image { image, note: None }),
         (Ok(image), Some(why)) => Ok(Pulled::Image {
@@ -330,19 +339,26 @@ async fn pull(docker: &Docker, repository: &str, version: &str) -> Result<Pulled
 async fn ask_registry(docker: &Docker, repository: &str, version: &str) -> Result<Option<String>> {
     let session = docker.session();
     let had_reached = session.has_reached();
-    let forget = || {
+    let late = || {
         // Nothing was changed but the store of images, and pulling again goes on where this ended.
         if !had_reached {
             session.unreach();
         }
+        Error::new(
+            Kind::Timeout,
+            format!(
+                "{repository}:{version} was not pulled within {} s; nothing was changed. Docker keeps the layers that it has: call again",
+                PULL.as_secs()
+            ),
+        )
     };
     let query = [("fromImage", repository), ("tag", version)];
     let header = authentication(docker, repository)?.map(|value| (REGISTRY_AUTH, value));
     let until = Instant::now() + PULL;
-    let mut arriving = docker.begin("/images/create", &query, header, PULL).await.inspect_err(|error| {
-        if error.kind() == Kind::Timeout {
-            forget();
-        }
+    let begun = docker.begin("/images/create", &query, header, PULL).await;
+    let mut arriving = begun.map_err(|error| match error.kind() {
+        Kind::Timeout => late(),
+        _ => error,
     })?;
     if !arriving.status().is_success() {
         let reply = arriving.whole().await?;
@@ -371,23 +387,15 @@ async fn ask_registry(docker: &Docker, repository: &str, version: &str) -> Resul
                 }
             }
             Piece::End => return Ok(failure.or_else(|| failure_in(&line))),
-            Piece::Late => {
-                forget();
-                return Err(Error::new(
-                    Kind::Timeout,
-                    format!(
-                        "{repository}:{version} was not pulled within {} s; nothing was changed. Docker keeps the layers that it has: call again",
-                        PULL.as_secs()
-                    ),
-                ));
-            }
+            Piece::Late => return Err(late()),
         }
     }
 }
 
 fn failure_in(line: &[u8]) -> Option<String> {
     let reported: Reported = serde_json::from_slice(line).ok()?;
-    reported.error.map(|error| shortened(&error))
+    let words = reported.error_detail.and_then(|detail| detail.message).or(reported.error);
+    words.map(|words| shortened(&words))
 }
 
 /// The login, where one is stored and the image is of that registry: no other registry is shown it.
@@ -464,7 +472,7 @@ impl Work<'_> {
     async fn create(&self, old: &Inspected) -> Result<Swap> {
         let docker = self.docker;
         let name = old.name().to_owned();
-        let defaults = match docker.read::<Image>(&format!("/images/{}/json", old.image), &[]).await {
+        let defaults = match docker.read::<Image>(&format!("/images/{}/json", old.image)).await {
             Ok(image) => image.config.unwrap_or_default(),
             // The old image is gone: nobody knows any more what was its own.
             Err(error) if error.kind() == Kind::NotFound => Map::new(),
@@ -694,14 +702,13 @@ fn successor(
     keep_volumes(old, &mut host);
     repair_links(&mut host);
 
-    let mut networks: Vec<_> = old
-        .network_settings
-        .networks
-        .iter()
-        .flatten()
+    let mut networks: Vec<_> = old.network_settings.networks.iter().flatten().collect();
+    // The container's first network may be named by its id.
+    networks.sort_by_key(|(name, endpoint)| **name != mode && endpoint.get("NetworkID").and_then(Value::as_str) != Some(&mode));
+    let mut networks: Vec<_> = networks
+        .into_iter()
         .map(|(name, endpoint)| (name.clone(), endpoint_of(endpoint, short)))
         .collect();
-    networks.sort_by_key(|(name, _)| *name != mode);
     let mut body = Value::Object(config);
     body["HostConfig"] = Value::Object(host);
     // These three are no networks that one connects to; the default bridge takes no settings.

@@ -132,10 +132,9 @@ async fn look(services: &Services, service: &Service) -> Result<Shown> {
     let containers = containers?;
     let own = Health::of(&containers.conditions);
     let status = match (own, &answer) {
-        (own, None) => own,
         (None, Some(answer)) => Some(answer.health()),
         (Some(Health::Healthy), Some(answer)) if answer.trouble.is_some() => Some(Health::Degraded),
-        (own, Some(_)) => own,
+        (own, _) => own,
     };
     let response_time = answer.as_ref().and_then(|answer| answer.millis);
     let unavailable = [

@@ -30,7 +30,7 @@ const LINES_DEFAULT: u32 = 100;
 const LINES_MAX: usize = 5000;
 /// The most text of all lines together.
 const TEXT_MAX: usize = 1024 * 1024;
-/// The most that is read of one container's log to find its last lines.
+/// The most that is read of one container's log, whatever comes of it.
 const READ_MAX: usize = 32 * 1024 * 1024;
 /// How long a log is followed.
 const FOLLOWED: Duration = Duration::from_secs(30);
@@ -122,6 +122,15 @@ struct Open<'a> {
     prefix: String,
     reader: Reader,
     arriving: Arriving<'a>,
+    read: usize,
+}
+
+impl Open<'_> {
+    /// Counts what came, and says whether it is too much.
+    fn is_over(&mut self, bytes: &[u8]) -> bool {
+        self.read += bytes.len();
+        self.read > READ_MAX
+    }
 }
 
 async fn open<'a>(docker: &'a Docker, container: &Listed, several: bool, query: &[(&str, &str)]) -> Result<Open<'a>> {
@@ -134,6 +143,7 @@ async fn open<'a>(docker: &'a Docker, container: &Listed, several: bool, query: 
         },
         reader: Reader::new(inspected.has_terminal()),
         arriving: docker.read_on(&format!("/containers/{}/logs", inspected.id), &query).await?,
+        read: 0,
     })
 }
 
@@ -147,25 +157,19 @@ async fn last(docker: &Docker, containers: &[Listed], wanted: usize) -> Result<T
     let mut whole = Tail::default();
     for container in containers {
         let query = [("tail", tail.as_str()), ("timestamps", timestamps)];
-        let Open {
-            prefix,
-            mut reader,
-            mut arriving,
-        } = open(docker, container, several, &query).await?;
+        let mut log = open(docker, container, several, &query).await?;
         let mut own = Tail::default();
-        let mut read = 0;
         loop {
-            match arriving.piece(docker.session().deadline).await? {
+            match log.arriving.piece(docker.session().deadline).await? {
                 Piece::Bytes(bytes) => {
-                    read += bytes.len();
-                    reader.feed(&bytes, |line| own.push(line, wanted + 1))?;
-                    if read > READ_MAX {
+                    log.reader.feed(&bytes, |line| own.push(line, wanted + 1))?;
+                    if log.is_over(&bytes) {
                         own.truncated = true;
                         break;
                     }
                 }
                 Piece::End => {
-                    own.truncated |= reader.end(|line| own.push(line, wanted + 1))?;
+                    own.truncated |= log.reader.end(|line| own.push(line, wanted + 1))?;
                     break;
                 }
                 Piece::Late => {
@@ -176,6 +180,7 @@ async fn last(docker: &Docker, containers: &[Listed], wanted: usize) -> Result<T
                 }
             }
         }
+        let prefix = log.prefix;
         whole.truncated |= own.truncated;
         all.extend(own.lines.into_iter().map(|line| match line.split_once(' ') {
             Some((at, text)) if several => (at.to_owned(), format!("{prefix}{text}")),
@@ -209,14 +214,20 @@ async fn follow(docker: &Docker, containers: &[Listed], wanted: usize, notifier:
     while let Some((mut log, piece)) = waiting.next().await {
         let prefix = &log.prefix;
         match piece? {
-            Piece::Bytes(bytes) => log.reader.feed(&bytes, |line| told.tell(prefix, &line))?,
+            Piece::Bytes(bytes) => {
+                log.reader.feed(&bytes, |line| told.tell(prefix, &line))?;
+                told.tail.truncated |= log.reader.cut;
+                if log.is_over(&bytes) {
+                    told.tail.truncated = true;
+                    continue;
+                }
+            }
             Piece::End => {
                 told.tail.truncated |= log.reader.end(|line| told.tell(prefix, &line))?;
                 continue;
             }
             Piece::Late => break,
         }
-        told.tail.truncated |= log.reader.cut;
         if told.is_full() {
             break;
         }

@@ -37,9 +37,11 @@ const SERIES_MAX: usize = 20;
 #[serde(deny_unknown_fields)]
 struct InfraMetrics {
     /// Which metric, e.g. `cpu`; all of them unless said. `network` gives `network_in` and `network_out`.
-    metric: Option<Metric>,
+    #[serde(default)]
+    metric: Metric,
     /// How far back, e.g. `24h`; the last hour unless said.
-    period: Option<Period>,
+    #[serde(default)]
+    period: Period,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
@@ -159,8 +161,8 @@ impl Tool for InfraMetrics {
 
     async fn call(self, prometheus: &Prometheus) -> Result<Metrics> {
         let session = prometheus.http.session();
-        let range = self.period.unwrap_or_default().range(session.state.clock.millis() / 1000);
-        let measures = self.metric.unwrap_or_default().measures();
+        let range = self.period.range(session.state.clock.millis() / 1000);
+        let measures = self.metric.measures();
         let asked = measures.iter().map(|measure| async move {
             let query = measure.over_time(&prometheus.credential.matcher, range.step.max(WINDOW_MIN));
             (*measure, prometheus.range(&query, range).await)

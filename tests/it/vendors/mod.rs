@@ -1,6 +1,7 @@
 //! One HTTP server that plays the third parties, dispatched by `Host`. None of them is real: n8n's part is the sandbox that the
 //! demo uses too, written from what a real n8n 2.41 was seen to do.
 
+pub mod docker;
 pub mod prometheus;
 pub mod tools;
 

@@ -215,7 +215,7 @@ impl TenantUsage {
             portion: Some((name.clone(), meter, pending)),
             committing: false,
         };
-        let counted = async {
+        let counted = store::in_time(async {
             let mut tx = store.write(Reach::Tenant(self.tenant)).await?;
             let before = store::usage::add(&mut tx, self.tenant, &name, meter.name(), pending).await?;
             let granted = quota.is_none_or(|quota| before < quota);
@@ -226,8 +226,8 @@ impl TenantUsage {
             };
             unwritten.committing = true;
             tx.commit().await?;
-            Ok::<_, Error>((granted, total))
-        }
+            Ok((granted, total))
+        })
         .await;
         match counted {
             Ok((granted, total)) => {

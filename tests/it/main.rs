@@ -29,6 +29,7 @@ mod mcp;
 mod n8n;
 mod nginx;
 mod openapi;
+mod postgres;
 mod prometheus;
 mod replicas;
 mod redis;

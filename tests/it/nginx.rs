@@ -29,22 +29,21 @@ use crate::{
 const LIST: &str = "/api/v1/workflows";
 const TRIGGER: &str = "/api/v1/workflows/wf_backup_db/trigger";
 /// How long readiness says 503 before a replica closes its port.
-const DRAIN: Duration = Duration::from_secs(4);
+const DRAIN: Duration = Duration::from_secs(3);
 
-/// nginx, three replicas, and the watcher between them.
+/// nginx, and three replicas behind it.
 struct Site {
     folder: Folder,
     replicas: Vec<(Folder, u16, Option<Process>)>,
     settings: Vec<(&'static str, String)>,
     port: u16,
     nginx: Child,
-    watcher: Child,
 }
 
 impl Site {
     /// `None`, in words, where something that it needs is missing.
     async fn start() -> Option<Self> {
-        if !servers::needed() || !daemons::installed("nginx") || !daemons::installed("curl") {
+        if !servers::needed() || !daemons::installed("nginx") {
             return None;
         }
         let folder = Folder::new();
@@ -70,22 +69,12 @@ impl Site {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let reload = format!("{} -s reload -c {conf}", daemons::program("nginx").unwrap().display());
-        let watcher = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nginx/watch-replicas.sh"))
-            .arg(replicas_file(&folder.0))
-            .args(&addresses)
-            .envs([("RELOAD", reload.as_str()), ("EVERY", "0.5")])
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
         let site = Self {
             folder,
             replicas,
             settings,
             port,
             nginx,
-            watcher,
         };
         let connect = || async { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() };
         until("nginx answers", Duration::from_secs(10)).holds(connect).await;
@@ -113,11 +102,15 @@ impl Site {
         (issued, user, n8n)
     }
 
+    /// What all replicas have logged.
+    fn logs(&self) -> String {
+        self.replicas.iter().filter_map(|(.., process)| Some(process.as_ref()?.log())).collect()
+    }
+
     async fn end(mut self) {
         for (_, _, process) in &mut self.replicas {
             process.take().unwrap().stop().await;
         }
-        self.watcher.kill().await.unwrap();
         signal("-QUIT", self.nginx.id().unwrap());
         tokio::time::timeout(Duration::from_secs(20), self.nginx.wait())
             .await
@@ -134,22 +127,17 @@ async fn serve(folder: &Path, port: u16, settings: &[(&'static str, String)]) ->
     Process::serve_with(folder, &all).await
 }
 
-fn replicas_file(folder: &Path) -> String {
-    folder.join("smartermcp-replicas").display().to_string()
-}
-
 /// What ships, on a port of this machine and without TLS; answers the path of nginx's own configuration.
 fn configure(folder: &Path, port: u16, addresses: &[String]) -> String {
     let shipped = include_str!("../../deploy/nginx/smartermcp.conf");
     let plain: Vec<_> = shipped.lines().filter(|line| !line.trim_start().starts_with("ssl_")).collect();
-    let site = plain
-        .join("\n")
-        .replace("listen 443 ssl;", &format!("listen 127.0.0.1:{port};"))
-        .replace("/etc/nginx/smartermcp-replicas", &replicas_file(folder));
-    assert!(site.contains(&port.to_string()) && site.contains(&replicas_file(folder)));
+    let mut site = plain.join("\n").replace("listen 443 ssl;", &format!("listen 127.0.0.1:{port};"));
+    for (index, address) in addresses.iter().enumerate() {
+        let shipped = format!("10.0.0.{}:8080", index + 1);
+        assert!(site.contains(&shipped));
+        site = site.replace(&shipped, address);
+    }
     std::fs::write(folder.join("site.conf"), site).unwrap();
-    let servers: String = addresses.iter().map(|address| format!("server {address};\n")).collect();
-    std::fs::write(replicas_file(folder), servers).unwrap();
     let shown = folder.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
@@ -180,20 +168,26 @@ async fn nine_are(user: &User, status: u16) -> bool {
 #[tokio::test]
 async fn behind_nginx_three_replicas_are_one_gateway() {
     let Some(site) = Site::start().await else { return };
-    // A limit.
-    let (_, user, n8n) = site.business("luna", json!({})).await;
-    let began = Instant::now();
-    let replies = join_all((0..40).map(|_| user.get(LIST))).await;
-    let passed = replies.iter().filter(|reply| reply.status == 200).count();
-    let earned = usize::try_from(began.elapsed().as_millis() / 600).unwrap();
-    println!(
-        "- 40 calls at once of one token, 100 a minute and 20 at once: {passed} passed in {} ms",
-        began.elapsed().as_millis()
-    );
-    assert!((20..=20 + earned).contains(&passed), "{passed} passed");
-    replies.iter().filter(|reply| reply.status != 200).for_each(|reply| {
-        reply.assert_problem(429, "rate_limited");
-    });
+    // A limit: once more where a machine that was busy with something else let a replica believe that Redis had gone.
+    let silences = || site.logs().matches("Redis is silent").count();
+    for turn in 1.. {
+        let (_, user, _) = site.business(&format!("luna-{turn}"), json!({})).await;
+        let (began, before) = (Instant::now(), silences());
+        let replies = join_all((0..40).map(|_| user.get(LIST))).await;
+        let passed = replies.iter().filter(|reply| reply.status == 200).count();
+        let earned = usize::try_from(began.elapsed().as_millis() / 600).unwrap();
+        println!(
+            "- 40 calls at once of one token, 100 a minute and 20 at once: {passed} passed in {} ms",
+            began.elapsed().as_millis()
+        );
+        replies.iter().filter(|reply| reply.status != 200).for_each(|reply| {
+            reply.assert_problem(429, "rate_limited");
+        });
+        if silences() == before || turn == 5 {
+            assert!((20..=20 + earned).contains(&passed), "{passed} passed");
+            break;
+        }
+    }
 
     // A key.
     let (issued, user, _) = site.business("sol", wide()).await;
@@ -205,7 +199,7 @@ async fn behind_nginx_three_replicas_are_one_gateway() {
     for reply in &replies {
         assert_eq!(reply.assert_status(200).text, replies[0].text);
     }
-    assert_eq!((runs.runs(), replayed, n8n.runs()), (1, 11, 0));
+    assert_eq!((runs.runs(), replayed), (1, 11));
 
     // A revocation and a suspension.
     assert!(nine_are(&user, 200).await);
@@ -263,7 +257,7 @@ async fn a_rolling_restart_behind_nginx_loses_no_call() {
     let (mut calls, mut played) = (tokio::task::JoinSet::new(), Vec::new());
     for name in ["luna", "sol", "mar"] {
         let (_, user, n8n) = site.business(name, wide()).await;
-        played.push((user.clone(), n8n));
+        played.push(n8n);
         for index in 0..2 {
             calls.spawn(call_steadily(user.clone(), index, Arc::clone(&load), stop.clone()));
         }
@@ -279,29 +273,15 @@ async fn a_rolling_restart_behind_nginx_loses_no_call() {
         until("readiness goes first", Duration::from_secs(3)).holds(going).await;
         let noticed = asked.elapsed();
         // Calls are still taken, from who has not heard of it yet.
-        played[0].0.clone().get("/health/live").await.assert_status(200);
         operator.get("/api/v1/tenants").await.assert_status(200);
-        let file = replicas_file(&site.folder.0);
-        let marked = |down: bool| {
-            let file = file.clone();
-            move || {
-                let text = std::fs::read_to_string(&file).unwrap();
-                let line = text.lines().find(|line| line.contains(&format!(":{port} "))).unwrap_or_default();
-                std::future::ready(line.contains("down") == down)
-            }
-        };
-        until("nginx is told", DRAIN).holds(marked(true)).await;
-        let told = asked.elapsed();
         let log = stopping.await.unwrap();
         let stopped = asked.elapsed();
         assert!(stopped >= DRAIN && !log.contains("connections were still open"), "{log}");
         let process = serve(&site.replicas[number].0.0, port, &site.settings).await;
         site.replicas[number].2 = Some(process);
-        until("nginx is told", Duration::from_secs(20)).holds(marked(false)).await;
         println!(
-            "- replica {number}: readiness said 503 after {} ms, nginx was told after {} ms, the process ended after {} ms, and calls came again after {} ms",
+            "- replica {number}: readiness said 503 after {} ms, the process ended after {} ms, the next one was ready after {} ms",
             noticed.as_millis(),
-            told.as_millis(),
             stopped.as_millis(),
             asked.elapsed().as_millis()
         );
@@ -318,7 +298,7 @@ async fn a_rolling_restart_behind_nginx_loses_no_call() {
         failed.len()
     );
     assert!(failed.is_empty(), "{}", failed.join("\n"));
-    let runs: usize = played.iter().map(|(_, n8n)| n8n.runs()).sum();
+    let runs: usize = played.iter().map(Sandbox::runs).sum();
     assert_eq!(runs, writes, "each write ran once");
     site.end().await;
 }

@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-real-docker test-real-prometheus test-prepare
+.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-real-docker test-real-prometheus test-real-replicas test-faults test-prepare
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -12,7 +12,8 @@ help: ## List these commands
 demo: ## Start the gateway with a tenant, a token and a sandbox n8n, and print what to paste
 	$(CARGO) run --quiet -- demo
 
-test: test-prepare lint unit ## Install what is missing, then run everything: format, clippy, the suite, conformance, real clients
+test: test-prepare lint unit ## Install what is missing, then run everything: format, clippy, the suite, a minute of faults, conformance, real clients
+	@$(MAKE) --no-print-directory test-faults SECS=60
 
 test-prepare:
 	@scripts/prepare-tests.sh
@@ -50,6 +51,15 @@ openapi: ## Write openapi/smartermcp.json anew
 
 claude-config: ## Print the lines for Claude Desktop (SMARTERMCP_URL, SMARTERMCP_API_TOKEN)
 	@scripts/claude-config.sh
+
+# How long the faults go on; SEED repeats those of an earlier run.
+SECS ?= 300
+test-faults: ## Kill and restart Redis, PostgreSQL, replicas and a backend at random under load (SECS=300 SEED=…)
+	TEST_FAULTS_SECS=$(SECS) $(if $(SEED),TEST_FAULTS_SEED=$(SEED)) $(CARGO) test --locked --test it -- --nocapture \
+	  --exact faults_run::under_faults_no_accepted_write_is_lost_or_done_twice_and_all_comes_back
+
+test-real-replicas: ## Three replicas behind a real nginx: limit, key, revocation, rolling restart under load
+	scripts/with-servers.sh $(CARGO) test --locked --test it -- --nocapture --test-threads=1 nginx::
 
 test-real: ## Run the main job against a real n8n, for two tenants (installs n8n from npm: 2.4 GB)
 	@scripts/test-real.sh

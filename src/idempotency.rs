@@ -101,9 +101,12 @@ enum Kept {
 pub async fn begin(state: &Arc<State>, entry: Entry, key: Option<Key>, rights: &str, deadline: Instant) -> Result<Claimed> {
     let arguments_hash = format!("{}{rights}", entry.arguments_hash);
     let Some(key) = key else {
-        let mut tx = state.store.write(Reach::of(&entry.tenant)).await?;
-        crate::audit::open(&mut tx, &entry).await?;
-        if let Err(error) = tx.commit().await {
+        let opened = store::in_time(async {
+            let mut tx = state.store.write(Reach::of(&entry.tenant)).await?;
+            crate::audit::open(&mut tx, &entry).await?;
+            Ok(tx)
+        });
+        if let Err(error) = store::in_time(opened.await?.commit()).await {
             abandon(state, entry, None);
             return Err(error);
         }
@@ -113,22 +116,24 @@ pub async fn begin(state: &Arc<State>, entry: Entry, key: Option<Key>, rights: &
         let now = state.clock.millis();
         let kept_since = now - i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
         // Looking needs no writer: many may wait for one call.
-        let mut tx = state.store.read(Reach::of(&entry.tenant)).await?;
-        let first = rows::find(&mut tx, &entry.tenant, &key.0)
-            .await?
-            .filter(|first| first.created_at >= kept_since);
-        let Some(first) = first else {
-            drop(tx);
+        let looked = store::in_time(async {
+            let mut tx = state.store.read(Reach::of(&entry.tenant)).await?;
+            let first = rows::find(&mut tx, &entry.tenant, &key.0)
+                .await?
+                .filter(|first| first.created_at >= kept_since);
+            let Some(first) = first else { return Ok(None) };
+            // While the database was away nobody could say that he lives.
+            let alive = first.instance == state.instance
+                || !state.freshness.is_steady_for(DEAD_AFTER_MS)
+                || changes::lives(&mut tx, &first.instance, now - DEAD_AFTER_MS).await?;
+            Ok(Some((first, alive)))
+        });
+        let Some((first, alive)) = looked.await? else {
             if claim(state, &entry, &key, &arguments_hash, kept_since).await? {
                 return Ok(Claimed::Begun(Begun { entry, key: Some(key) }));
             }
             continue;
         };
-        // While the database was away nobody could say that he lives.
-        let alive = first.instance == state.instance
-            || !state.freshness.is_steady_for(DEAD_AFTER_MS)
-            || changes::lives(&mut tx, &first.instance, now - DEAD_AFTER_MS).await?;
-        drop(tx);
         if first.tool != entry.tool || first.arguments_hash != arguments_hash {
             return Err(
                 Error::conflict("Idempotency-Key: this key was used for another call; use a new key for a new call")
@@ -169,7 +174,6 @@ pub async fn begin(state: &Arc<State>, entry: Entry, key: Option<Key>, rights: &
 
 /// Claims the key and stores the open entry, in one transaction. False when somebody else was quicker.
 async fn claim(state: &Arc<State>, entry: &Entry, key: &Key, arguments_hash: &str, kept_since: i64) -> Result<bool> {
-    let mut tx = state.store.write(Reach::of(&entry.tenant)).await?;
     let claim = rows::Claim {
         tenant: entry.tenant.clone(),
         key: key.0.clone(),
@@ -180,20 +184,25 @@ async fn claim(state: &Arc<State>, entry: &Entry, key: &Key, arguments_hash: &st
         created_at: state.clock.millis(),
         outcome: None,
     };
-    if rows::claim(&mut tx, &claim, kept_since).await?.is_some() {
-        tx.undo().await?;
-        return Ok(false);
-    }
-    // What is to come must be kept: a key that cannot seal (rotated meanwhile) refuses here, before anything is done.
-    state
-        .secrets
-        .seal(&mut tx, &secrets::outcome_place(&entry.tenant, &key.0), b"")
-        .await?;
-    crate::audit::open(&mut tx, entry).await?;
+    let claimed = store::in_time(async {
+        let mut tx = state.store.write(Reach::of(&entry.tenant)).await?;
+        if rows::claim(&mut tx, &claim, kept_since).await?.is_some() {
+            tx.undo().await?;
+            return Ok(None);
+        }
+        // What is to come must be kept: a key that cannot seal (rotated meanwhile) refuses here, before anything is done.
+        state
+            .secrets
+            .seal(&mut tx, &secrets::outcome_place(&entry.tenant, &key.0), b"")
+            .await?;
+        crate::audit::open(&mut tx, entry).await?;
+        Ok(Some(tx))
+    });
+    let Some(tx) = claimed.await? else { return Ok(false) };
     // Before the commit: a duplicate that sees the claim finds somebody to wait for.
     let running = (entry.tenant.clone(), key.0.clone());
     state.running.0.insert(running.clone(), Arc::default());
-    if let Err(error) = tx.commit().await {
+    if let Err(error) = store::in_time(tx.commit()).await {
         abandon(state, entry.clone(), Some(key.clone()));
         return Err(error);
     }
@@ -219,8 +228,11 @@ fn abandon(state: &Arc<State>, entry: Entry, key: Option<Key>) {
 
 /// This process's claim is in the table but its call is not in memory: it may have ended between the two looks.
 async fn still_unfinished_is_a_race(state: &State, first: &rows::Claim) -> Result<bool> {
-    let mut tx = state.store.read(Reach::of(&first.tenant)).await?;
-    let again = rows::find(&mut tx, &first.tenant, &first.key).await?;
+    let again = store::in_time(async {
+        let mut tx = state.store.read(Reach::of(&first.tenant)).await?;
+        rows::find(&mut tx, &first.tenant, &first.key).await
+    });
+    let again = again.await?;
     Ok(again.is_none_or(|again| again.outcome.is_some() || again.audit_id != first.audit_id))
 }
 

@@ -16,7 +16,7 @@ use crate::{
     health::Health,
     http::Pages,
     id,
-    idempotency::Running,
+    idempotency::{DEAD_AFTER_MS, Running},
     jobs,
     limits::Limits,
     secrets::Secrets,
@@ -69,9 +69,12 @@ impl State {
         let now = clock.millis();
         let mut tx = store.write(Reach::Operator).await?;
         store::changes::beat(&mut tx, &instance, now).await?;
+        // From the first call on: a share of a limit depends on it while Redis is silent.
+        let replicas = store::changes::count_living(&mut tx, now - DEAD_AFTER_MS).await?;
         let revision = store::changes::revision(&mut tx).await?;
         tx.commit().await?;
         let limits = Arc::new(Limits::new(config.redis.clone(), clock.clone()));
+        limits.note_replicas(replicas);
         limits.switches.reload(&store).await?;
         if let Some(redis) = limits.redis() {
             redis.open().await;

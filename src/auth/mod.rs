@@ -336,7 +336,7 @@ pub async fn tenant(state: &State, id: TenantId) -> Result<Option<Arc<KnownTenan
     state
         .known
         .tenants
-        .get_or_load(id, async {
+        .get_or_load(id, store::in_time(async {
             let mut tx = state.store.read(Reach::Tenant(id)).await?;
             let Some(tenant) = store::tenants::find(&mut tx, id).await? else {
                 return Ok(None);
@@ -354,7 +354,7 @@ pub async fn tenant(state: &State, id: TenantId) -> Result<Option<Arc<KnownTenan
                 time_zone,
                 usage,
             })))
-        })
+        }))
         .await
 }
 
@@ -366,8 +366,11 @@ pub async fn named_tenant(state: &State, name: &str) -> Result<Arc<KnownTenant>>
     let id = match name.parse::<TenantId>() {
         Ok(id) => Some(id),
         Err(_) => {
-            let mut tx = state.store.read(Reach::Operator).await?;
-            store::tenants::find_by_slug(&mut tx, name).await?.map(|tenant| tenant.id)
+            let found = store::in_time(async {
+                let mut tx = state.store.read(Reach::Operator).await?;
+                store::tenants::find_by_slug(&mut tx, name).await
+            });
+            found.await?.map(|tenant| tenant.id)
         }
     };
     let found = match id {
@@ -392,7 +395,7 @@ async fn load_token(state: &State, hash: TokenHash, now: i64) -> Result<Option<A
     state
         .known
         .tokens
-        .get_or_load(hash, async {
+        .get_or_load(hash, store::in_time(async {
             let mut tx = state.store.read(Reach::Operator).await?;
             let found = store::tokens::find_by_hash(&mut tx, &hash).await?;
             let Some(token) = found.filter(|token| token.revoked_at.is_none() && token.expires_at > now) else {
@@ -410,7 +413,7 @@ async fn load_token(state: &State, hash: TokenHash, now: i64) -> Result<Option<A
                 expires_at: token.expires_at,
                 used_at: AtomicI64::new(0),
             })))
-        })
+        }))
         .await
 }
 

@@ -185,7 +185,8 @@ impl Limits {
         self.replicas.store(u32::try_from(living).unwrap_or(1).max(1), Ordering::Relaxed);
     }
 
-    fn replicas(&self) -> u32 {
+    /// How many replicas live, as far as this one knows.
+    pub fn replicas(&self) -> u32 {
         self.replicas.load(Ordering::Relaxed)
     }
 

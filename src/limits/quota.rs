@@ -117,18 +117,18 @@ impl Usage {
         waiting.sort_unstable_by_key(|usage| usage.tenant);
         for batch in waiting.chunks(64) {
             let mut tx = store.write(Reach::Operator).await?;
-            let mut taken = Taken(Vec::new());
+            let mut taken = Taken::default();
             for usage in batch {
                 let portions = usage.lock().take(now);
-                taken
-                    .0
-                    .extend(portions.into_iter().map(|(month, meter, amount)| (usage, month, meter, amount, 0)));
+                let portions = portions.into_iter().map(|(month, meter, amount)| (usage, month, meter, amount, 0));
+                taken.portions.extend(portions);
             }
-            for (usage, month, meter, amount, total) in &mut taken.0 {
+            for (usage, month, meter, amount, total) in &mut taken.portions {
                 *total = store::usage::add(&mut tx, usage.tenant, month, meter.name(), *amount).await?;
             }
+            taken.committing = true;
             tx.commit().await?;
-            for (usage, month, meter, _, total) in std::mem::take(&mut taken.0) {
+            for (usage, month, meter, _, total) in std::mem::take(&mut taken.portions) {
                 usage.lock().wrote(&month, meter, total, now);
             }
         }
@@ -140,12 +140,16 @@ impl Usage {
 type Portion<'a> = (&'a Arc<TenantUsage>, String, Meter, i64, i64);
 
 /// Portions on their way to the database, which go back unless they arrive: it may fail, or never answer.
-struct Taken<'a>(Vec<Portion<'a>>);
+#[derive(Default)]
+struct Taken<'a> {
+    portions: Vec<Portion<'a>>,
+    committing: bool,
+}
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        for (usage, month, meter, amount, _) in self.0.drain(..) {
-            usage.lock().left_over.push((month, meter, amount));
+        for (usage, month, meter, amount, _) in self.portions.drain(..) {
+            usage.lock().put_back(month, meter, amount, self.committing);
         }
     }
 }
@@ -209,8 +213,9 @@ impl TenantUsage {
         let mut unwritten = Unwritten {
             usage: self,
             portion: Some((name.clone(), meter, pending)),
+            committing: false,
         };
-        let counted = async {
+        let counted = store::in_time(async {
             let mut tx = store.write(Reach::Tenant(self.tenant)).await?;
             let before = store::usage::add(&mut tx, self.tenant, &name, meter.name(), pending).await?;
             let granted = quota.is_none_or(|quota| before < quota);
@@ -219,9 +224,10 @@ impl TenantUsage {
             } else {
                 before
             };
+            unwritten.committing = true;
             tx.commit().await?;
-            Ok::<_, Error>((granted, total))
-        }
+            Ok((granted, total))
+        })
         .await;
         match counted {
             Ok((granted, total)) => {
@@ -248,12 +254,13 @@ impl TenantUsage {
 struct Unwritten<'a> {
     usage: &'a TenantUsage,
     portion: Option<(String, Meter, i64)>,
+    committing: bool,
 }
 
 impl Drop for Unwritten<'_> {
     fn drop(&mut self) {
-        if let Some(portion) = self.portion.take().filter(|(.., amount)| *amount != 0) {
-            self.usage.lock().left_over.push(portion);
+        if let Some((month, meter, amount)) = self.portion.take() {
+            self.usage.lock().put_back(month, meter, amount, self.committing);
         }
     }
 }
@@ -318,6 +325,14 @@ impl Month {
         }
     }
 
+    /// What was to be written and perhaps was not. Where the answer to the commit was lost, what was used is written again and
+    /// what was given back is not: a count may come out too high, and no unit is given twice.
+    fn put_back(&mut self, month: String, meter: Meter, amount: i64, committing: bool) {
+        if amount > 0 || amount < 0 && !committing {
+            self.left_over.push((month, meter, amount));
+        }
+    }
+
     fn is_waiting(&self) -> bool {
         self.pending.iter().any(|amount| *amount != 0) || !self.left_over.is_empty()
     }
@@ -360,6 +375,16 @@ fn calendar_month(time_zone: &TimeZone, now: i64) -> (String, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn after_a_lost_commit_no_unit_is_given_back_twice() {
+        let mut month = Month::new(TimeZone::UTC, 0);
+        for (amount, committing) in [(3, true), (-2, true), (0, false), (4, false), (-1, false)] {
+            month.put_back("1970-01".to_owned(), Meter::Workflows, amount, committing);
+        }
+        let amounts: Vec<_> = month.take(0).into_iter().map(|(.., amount)| amount).collect();
+        assert_eq!(amounts, [3, 4, -1]);
+    }
 
     #[test]
     fn a_month_ends_at_midnight_of_the_tenants_own_zone() {

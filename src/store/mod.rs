@@ -240,8 +240,9 @@ impl Store {
     }
 }
 
-/// Bounds work in the background, which no caller's deadline bounds: a database that has gone without a word would hold it for
-/// ever.
+/// Bounds work that no caller's deadline bounds, or that must not be cut off by it: a database that has gone without a word
+/// would hold it until the kernel gives the connection up, a quarter of an hour later. Longer than [`SESSION`] lets a statement
+/// take, so that a database that is there answers first.
 pub async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     const MOST: Duration = Duration::from_secs(20);
     match tokio::time::timeout(MOST, work).await {

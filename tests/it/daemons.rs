@@ -84,7 +84,7 @@ pub struct Redis {
 
 impl Redis {
     /// In memory alone.
-    pub async fn start(folder: &Path) -> Self {
+    pub async fn forgetful(folder: &Path) -> Self {
         Self::with(folder, free_port(), &["--save", "", "--appendonly", "no"]).await
     }
 
@@ -104,9 +104,9 @@ impl Redis {
 
     fn spawn(folder: &Path, port: u16, arguments: &[String]) -> Child {
         Command::new(program("redis-server").expect("redis-server is installed"))
+            .args(arguments)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
             .arg(folder)
-            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -115,12 +115,9 @@ impl Redis {
     }
 
     async fn wait(&self) {
-        // With a port of TLS alone there is nobody to ask in the clear.
-        if self.port != 0 {
-            until("redis-server answers", Duration::from_secs(20))
-                .holds(|| async { self.ask(&["ping"]).await.contains("PONG") })
-                .await;
-        }
+        until("redis-server answers", Duration::from_secs(20))
+            .holds(|| async { self.ask(&["ping"]).await.contains("PONG") })
+            .await;
     }
 
     /// What redis-cli prints.

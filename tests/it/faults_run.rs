@@ -762,14 +762,7 @@ impl Run {
         checked.replays(&clients).await;
         checked.records(&postgres).await;
         let wrong = seen.wrong.lock().unwrap();
-        assert!(
-            wrong.is_empty(),
-            "{}",
-            wrong.join(
-                "
-"
-            )
-        );
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         for replica in replicas {
             replica.end().await;
         }

@@ -89,7 +89,7 @@ impl TenantState {
 #[derive(Debug)]
 pub struct Admitted {
     pub call: Authorised,
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// The proof that a call is within its plan too: what a tool is run with.
@@ -313,7 +313,7 @@ impl Limits {
             return (Err(error), standing);
         }
         let admitted = match place(&tenant.limits.in_flight, "of this tenant").await {
-            Ok(place) => Ok(Admitted { call, _place: Some(place) }),
+            Ok(place) => Ok(Admitted { call, place: Some(place) }),
             Err(error) => Err(error),
         };
         (admitted, standing)
@@ -327,7 +327,7 @@ impl Limits {
         let mut spent = Spent {
             call: admitted.call,
             charged: [None; 2],
-            _place: admitted._place,
+            _place: admitted.place,
         };
         let caller = spent.call.caller();
         let (Some(_), Some(tenant)) = (caller.limited(), caller.tenant()) else {
@@ -349,7 +349,7 @@ impl Limits {
 impl Admitted {
     /// The operator's calls are not limited.
     fn free(call: Authorised) -> Self {
-        Self { call, _place: None }
+        Self { call, place: None }
     }
 }
 

@@ -83,14 +83,7 @@ pub enum Claimed {
 #[derive(Serialize, Deserialize)]
 enum Kept {
     Object(Box<RawValue>),
-    Failed {
-        code: String,
-        kind: String,
-        message: String,
-        retry_after: Option<u64>,
-        #[serde(default)]
-        once: bool,
-    },
+    Failed { code: String, kind: String, message: String },
 }
 
 /// Stores the write's audit entry and claims its key, in one transaction: durable before the backend is called.
@@ -276,8 +269,6 @@ async fn try_finish(state: &State, begun: &Begun, outcome: &AuditOutcome, answer
                 code: error.code().to_owned(),
                 kind: error.kind().code().to_owned(),
                 message: error.message().to_owned(),
-                retry_after: error.retry_after_secs(),
-                once: error.kind().retryable() && !error.retryable(),
             }),
         };
         match kept {
@@ -289,8 +280,6 @@ async fn try_finish(state: &State, begun: &Begun, outcome: &AuditOutcome, answer
                         kind: Kind::Conflict.code().to_owned(),
                         message: "The first call with this key was made, and its answer was too large to keep. Look before you call again with a new key"
                             .to_owned(),
-                        retry_after: None,
-                        once: false,
                     };
                     json = zeroize::Zeroizing::new(serde_json::to_vec(&lost).map_err(Error::internal)?);
                 }
@@ -307,22 +296,10 @@ fn replay(state: &State, tenant: &str, key: &str, sealed: &[u8]) -> Result<Resul
     let json = state.secrets.open_sealed(&secrets::outcome_place(tenant, key), sealed)?;
     Ok(match serde_json::from_slice(&json).map_err(Error::internal)? {
         Kept::Object(object) => Ok(Rendered::Object(object)),
-        Kept::Failed {
-            code,
-            kind,
-            message,
-            retry_after,
-            once,
-        } => {
+        Kept::Failed { code, kind, message } => {
             let kind = Kind::ALL.into_iter().find(|known| known.code() == kind).unwrap_or(Kind::Internal);
-            let mut error = Error::new(kind, message).coded_as(code);
-            if let Some(seconds) = retry_after {
-                error = error.retry_after(seconds);
-            }
-            if once {
-                error = error.once();
-            }
-            Err(error)
+            // With this key it never succeeds, however long one waits.
+            Err(Error::new(kind, message).coded_as(code).once())
         }
     })
 }

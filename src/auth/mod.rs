@@ -336,25 +336,28 @@ pub async fn tenant(state: &State, id: TenantId) -> Result<Option<Arc<KnownTenan
     state
         .known
         .tenants
-        .get_or_load(id, store::in_time(async {
-            let mut tx = state.store.read(Reach::Tenant(id)).await?;
-            let Some(tenant) = store::tenants::find(&mut tx, id).await? else {
-                return Ok(None);
-            };
-            let plan = store::plans::find(&mut tx, &tenant.plan)
-                .await?
-                .ok_or_else(|| Error::internal(format!("tenant {id} has the plan {:?}, which is none", tenant.plan)))?;
-            drop(tx);
-            let time_zone = crate::tenant::checked_time_zone(&tenant.time_zone)?;
-            let usage = state.limits.usage.of(&state.store, id, &time_zone, state.clock.millis()).await?;
-            Ok(Some(Arc::new(KnownTenant {
-                limits: state.limits.tenant(id),
-                tenant,
-                plan,
-                time_zone,
-                usage,
-            })))
-        }))
+        .get_or_load(
+            id,
+            store::in_time(async {
+                let mut tx = state.store.read(Reach::Tenant(id)).await?;
+                let Some(tenant) = store::tenants::find(&mut tx, id).await? else {
+                    return Ok(None);
+                };
+                let plan = store::plans::find(&mut tx, &tenant.plan)
+                    .await?
+                    .ok_or_else(|| Error::internal(format!("tenant {id} has the plan {:?}, which is none", tenant.plan)))?;
+                drop(tx);
+                let time_zone = crate::tenant::checked_time_zone(&tenant.time_zone)?;
+                let usage = state.limits.usage.of(&state.store, id, &time_zone, state.clock.millis()).await?;
+                Ok(Some(Arc::new(KnownTenant {
+                    limits: state.limits.tenant(id),
+                    tenant,
+                    plan,
+                    time_zone,
+                    usage,
+                })))
+            }),
+        )
         .await
 }
 
@@ -395,25 +398,28 @@ async fn load_token(state: &State, hash: TokenHash, now: i64) -> Result<Option<A
     state
         .known
         .tokens
-        .get_or_load(hash, store::in_time(async {
-            let mut tx = state.store.read(Reach::Operator).await?;
-            let found = store::tokens::find_by_hash(&mut tx, &hash).await?;
-            let Some(token) = found.filter(|token| token.revoked_at.is_none() && token.expires_at > now) else {
-                return Ok(None);
-            };
-            state.known.hashes.insert(token.id, hash);
-            Ok(Some(Arc::new(KnownToken {
-                id: token.id,
-                rates: state.limits.rates(token.limits.as_ref()),
-                cells: state.limits.cells(token.id),
-                name: token.name,
-                tenant_id: token.tenant_id,
-                scopes: token.scopes,
-                agent: token.agent,
-                expires_at: token.expires_at,
-                used_at: AtomicI64::new(0),
-            })))
-        }))
+        .get_or_load(
+            hash,
+            store::in_time(async {
+                let mut tx = state.store.read(Reach::Operator).await?;
+                let found = store::tokens::find_by_hash(&mut tx, &hash).await?;
+                let Some(token) = found.filter(|token| token.revoked_at.is_none() && token.expires_at > now) else {
+                    return Ok(None);
+                };
+                state.known.hashes.insert(token.id, hash);
+                Ok(Some(Arc::new(KnownToken {
+                    id: token.id,
+                    rates: state.limits.rates(token.limits.as_ref()),
+                    cells: state.limits.cells(token.id),
+                    name: token.name,
+                    tenant_id: token.tenant_id,
+                    scopes: token.scopes,
+                    agent: token.agent,
+                    expires_at: token.expires_at,
+                    used_at: AtomicI64::new(0),
+                })))
+            }),
+        )
         .await
 }
 

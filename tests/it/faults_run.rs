@@ -8,6 +8,8 @@
 //! A limit is therefore held to N·t/P + B, and one more B for each time that a replica began to count alone and for each fault
 //! of Redis, in which its cell can become full again.
 
+#![expect(clippy::disallowed_methods, reason = "how long and with which seed is told by the environment")]
+
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
@@ -761,7 +763,7 @@ impl Run {
         checked.limits(hammered_for);
         checked.replays(&clients).await;
         checked.records(&postgres).await;
-        let wrong = seen.wrong.lock().unwrap();
+        let wrong = seen.wrong.lock().unwrap().clone();
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         for replica in replicas {
             replica.end().await;

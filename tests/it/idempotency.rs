@@ -214,6 +214,7 @@ async fn a_failure_after_the_backend_was_reached_is_replayed() {
     for same in ["code", "detail", "status"] {
         assert_eq!(again.json[same], failed.json[same], "{same}");
     }
+    assert_eq!(again.json["retryable"], false, "the key has its outcome for ever: {}", again.text);
     assert_eq!(again.header("idempotent-replayed"), "true", "{}", again.text);
     let mcp = trigger_mcp(&user, json!("key"), json!({})).await;
     assert_eq!(mcp.tool_error(), failed.json["detail"]);

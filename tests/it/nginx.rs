@@ -104,7 +104,10 @@ impl Site {
 
     /// What all replicas have logged.
     fn logs(&self) -> String {
-        self.replicas.iter().filter_map(|(.., process)| Some(process.as_ref()?.log())).collect()
+        self.replicas
+            .iter()
+            .filter_map(|(.., process)| Some(process.as_ref()?.log()))
+            .collect()
     }
 
     async fn end(mut self) {
@@ -195,7 +198,10 @@ async fn behind_nginx_three_replicas_are_one_gateway() {
     let keyed = runner.with_key("one");
     let replies = join_all((0..12).map(|_| keyed.post(TRIGGER, json!({})))).await;
     let replayed = replies.iter().filter(|reply| reply.header("idempotent-replayed") == "true").count();
-    println!("- 12 calls at once with one key: {} ran, {replayed} were answered the same again", runs.runs());
+    println!(
+        "- 12 calls at once with one key: {} ran, {replayed} were answered the same again",
+        runs.runs()
+    );
     for reply in &replies {
         assert_eq!(reply.assert_status(200).text, replies[0].text);
     }
@@ -210,7 +216,10 @@ async fn behind_nginx_three_replicas_are_one_gateway() {
     until("every replica refuses it", Duration::from_secs(2))
         .holds(|| async { nine_are(&user, 401).await })
         .await;
-    println!("- a revoked token was refused by all of them after {} ms", began.elapsed().as_millis());
+    println!(
+        "- a revoked token was refused by all of them after {} ms",
+        began.elapsed().as_millis()
+    );
     let (issued, user, _) = site.business("rio", wide()).await;
     assert!(nine_are(&user, 200).await);
     let path = format!("/api/v1/tenants/{}", issued["tenant"].as_str().unwrap());
@@ -219,7 +228,10 @@ async fn behind_nginx_three_replicas_are_one_gateway() {
     until("every replica refuses it", Duration::from_secs(2))
         .holds(|| async { nine_are(&user, 404).await })
         .await;
-    println!("- a suspended tenant was refused by all of them after {} ms", began.elapsed().as_millis());
+    println!(
+        "- a suspended tenant was refused by all of them after {} ms",
+        began.elapsed().as_millis()
+    );
     operator.get("/metrics").await.assert_status(404);
     site.end().await;
 }

@@ -91,7 +91,10 @@ async fn a_database_that_goes_without_a_word_holds_no_call_for_ever() {
     let refused = user.with_key("while").post(TRIGGER, json!({})).await;
     refused.assert_problem(503, "database_away");
     assert!(asked.elapsed() < Duration::from_secs(1), "who comes later does not wait");
-    let (write, read) = tokio::time::timeout(Duration::from_secs(60), held).await.expect("no call is held for ever").unwrap();
+    let (write, read) = tokio::time::timeout(Duration::from_secs(60), held)
+        .await
+        .expect("no call is held for ever")
+        .unwrap();
     println!("calls that had begun were refused after {:?}", began.elapsed());
     write.assert_problem(503, "database_away");
     read.assert_problem(503, "database_away");

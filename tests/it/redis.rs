@@ -103,7 +103,9 @@ async fn one_trace(cells: &redis::Redis, dice: &mut Dice, name: &str) -> bool {
         let mut looked_at = 0;
         for (index, rate) in rates.iter().enumerate() {
             looked_at += 1;
-            let told = charged.get(index).unwrap_or_else(|| panic!("{rates:?}, step {step}: cell {index} is missing"));
+            let told = charged
+                .get(index)
+                .unwrap_or_else(|| panic!("{rates:?}, step {step}: cell {index} is missing"));
             match rate.admit(tats[index], now) {
                 Ok(tat) => {
                     tats[index] = tat;
@@ -173,7 +175,10 @@ async fn while_redis_is_silent_calls_are_counted_here_and_go_on_and_it_comes_bac
     assert!(others < redis::WAIT, "the others do not");
     assert!((20..=20 + earned(began, 1)).contains(&alone), "{alone} passed");
     let health = app.nobody().get("/health").await;
-    assert_eq!((health.status.as_u16(), &health.json["status"], &health.json["redis"]), (200, &"degraded".into(), &"disconnected".into()));
+    assert_eq!(
+        (health.status.as_u16(), &health.json["status"], &health.json["redis"]),
+        (200, &"degraded".into(), &"disconnected".into())
+    );
     app.nobody().get("/health/ready").await.assert_status(200);
 
     drop(paused);
@@ -270,7 +275,12 @@ async fn limits_are_counted_at_the_master_that_a_sentinel_names_and_at_the_next_
 
     // The sentinel must know the replica before it can make it the master.
     until("the sentinel knows the replica", Duration::from_secs(30))
-        .holds(|| async { sentinel.ask(&["sentinel", "replicas", "mymaster"]).await.contains(&port.to_string()) })
+        .holds(|| async {
+            sentinel
+                .ask(&["sentinel", "replicas", "mymaster"])
+                .await
+                .contains(&port.to_string())
+        })
         .await;
     master.kill().await;
     until("the replica is the master", Duration::from_secs(60))
@@ -332,7 +342,12 @@ async fn certificates(folder: &Path) {
         openssl req -newkey rsa:2048 -nodes -keyout redis.key -out redis.csr -subj /CN=localhost 2>/dev/null && \
         printf 'subjectAltName=DNS:localhost' > names && \
         openssl x509 -req -in redis.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out redis.pem 2>/dev/null";
-    let made = Command::new("bash").args(["-c", script]).current_dir(folder).status().await.unwrap();
+    let made = Command::new("bash")
+        .args(["-c", script])
+        .current_dir(folder)
+        .status()
+        .await
+        .unwrap();
     assert!(made.success());
 }
 

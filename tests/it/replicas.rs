@@ -437,7 +437,7 @@ async fn a_role_whom_row_level_security_does_not_bind_is_refused() {
         unreachable!()
     };
     let name = url.expose().rsplit_once('/').unwrap().1.to_owned();
-    *url = Secret::new(format!("{}/{name}", std::env::var("TEST_DATABASE_URL").unwrap()));
+    *url = Secret::new(format!("{}/{name}", servers::admin_url().unwrap()));
     let refused = start(config).await.err().unwrap();
     assert!(
         refused.contains("'postgres', a superuser") && refused.contains("create role smartermcp"),

@@ -24,7 +24,8 @@ pub fn needed() -> bool {
     given()
 }
 
-fn admin_url() -> Option<String> {
+/// PostgreSQL as a superuser, without a database.
+pub fn admin_url() -> Option<String> {
     std::env::var("TEST_DATABASE_URL").ok()
 }
 

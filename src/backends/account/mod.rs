@@ -122,10 +122,22 @@ impl Account {
     async fn commit(&self, mut tx: Tx, kind: changes::Kind, subject: String) -> Result<()> {
         let revision = changes::record(&mut tx, kind, &subject, self.now()).await?;
         self.session.reach();
-        tx.commit().await?;
+        tx.commit().await.map_err(|error| match error.kind() {
+            // Its answer may be all that was lost.
+            Kind::Unavailable => Error::unavailable(
+                "The gateway's database went away while this was being stored; whether it was is not known, so look before you try again",
+            )
+            .coded("database_away")
+            .once()
+            .because(error.cause()),
+            _ => error,
+        })?;
         let change = changes::Change { kind: Some(kind), subject };
-        freshness::forget(self.state(), &change).await?;
-        self.state().freshness.knows(revision);
+        // It is stored: what could not be forgotten now is forgotten when this process looks for changes.
+        match freshness::forget(self.state(), &change).await {
+            Ok(()) => self.state().freshness.knows(revision),
+            Err(error) => tracing::warn!(source = error.cause(), "what has changed is forgotten a moment later"),
+        }
         Ok(())
     }
 }

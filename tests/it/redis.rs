@@ -184,6 +184,12 @@ async fn while_redis_is_silent_calls_are_counted_here_and_go_on_and_it_comes_bac
     drop(paused);
     redis_is(&app, "connected").await;
     assert_eq!(app.nobody().get("/health").await.json["status"], "healthy");
+    // A Redis that comes and goes gives no burst each time.
+    let paused = Paused::process(server.pid());
+    let twice = alone + passed(&user, 30).await;
+    assert!(twice <= 20 + earned(began, 1), "{twice} passed in two silences");
+    drop(paused);
+    redis_is(&app, "connected").await;
     let keys = server.ask(&["dbsize"]).await;
     app.clock.advance(Duration::from_mins(1));
     user.get(LIST).await.assert_status(200);

@@ -762,6 +762,10 @@ impl Run {
         checked.writes();
         checked.limits(hammered_for);
         checked.replays(&clients).await;
+        let executions = std::fs::read_to_string(&self.book).unwrap().lines().count();
+        if executions != checked.book.lines().count() {
+            seen.wrong("something that was accepted was executed again when it was asked for again".to_owned());
+        }
         checked.records(&postgres).await;
         let wrong = seen.wrong.lock().unwrap().clone();
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -934,7 +938,7 @@ impl Checked<'_> {
                 Ended::Accepted(execution) => Some((wanted.clone(), execution.clone())),
                 Ended::Refused(_) => None,
             });
-            accepted.step_by(1 + ended.len() / 100).collect()
+            accepted.step_by(1 + ended.len() / 500).collect()
         };
         println!("{} of the accepted writes are asked for again", accepted.len());
         for (index, (wanted, execution)) in accepted.into_iter().enumerate() {

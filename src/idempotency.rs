@@ -60,9 +60,9 @@ impl Key {
     }
 }
 
-/// Keys whose first call runs in this process, so that duplicates are woken when it ends.
+/// Keys whose first call runs in this process, with its audit entry's id, so that duplicates are woken when it ends.
 #[derive(Debug, Default)]
-pub struct Running(DashMap<(String, String), Arc<Notify>>);
+pub struct Running(DashMap<(String, String), (String, Arc<Notify>)>);
 
 /// A write that may go on: its audit entry is stored, open, and its key, if it has one, is claimed.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ pub async fn begin(state: &Arc<State>, entry: Entry, key: Option<Key>, rights: &
             .running
             .0
             .get(&(first.tenant.clone(), first.key.clone()))
-            .map(|running| Arc::clone(&running));
+            .map(|running| Arc::clone(&running.1));
         let mine = first.instance == state.instance;
         if (mine && here.is_none() && !still_unfinished_is_a_race(state, &first).await?) || !alive {
             return Err(Error::conflict(format!(
@@ -179,7 +179,7 @@ async fn claim(state: &Arc<State>, entry: &Entry, key: &Key, arguments_hash: &st
     };
     let claimed = store::in_time(async {
         let mut tx = state.store.write(Reach::of(&entry.tenant)).await?;
-        if rows::claim(&mut tx, &claim, kept_since).await?.is_some() {
+        if !rows::claim(&mut tx, &claim, kept_since).await? {
             tx.undo().await?;
             return Ok(None);
         }
@@ -194,7 +194,7 @@ async fn claim(state: &Arc<State>, entry: &Entry, key: &Key, arguments_hash: &st
     let Some(tx) = claimed.await? else { return Ok(false) };
     // Before the commit: a duplicate that sees the claim finds somebody to wait for.
     let running = (entry.tenant.clone(), key.0.clone());
-    state.running.0.insert(running.clone(), Arc::default());
+    state.running.0.insert(running.clone(), (entry.id.clone(), Arc::default()));
     if let Err(error) = store::in_time(tx.commit()).await {
         abandon(state, entry.clone(), Some(key.clone()));
         return Err(error);
@@ -250,7 +250,11 @@ pub async fn finish(state: &State, begun: &Begun, outcome: &AuditOutcome, answer
         }
     }
     if let Some(key) = &begun.key
-        && let Some((_, ended)) = state.running.0.remove(&(begun.entry.tenant.clone(), key.0.clone()))
+        // A key that was freed may be the next call's already.
+        && let Some((_, (_, ended))) = state
+            .running
+            .0
+            .remove_if(&(begun.entry.tenant.clone(), key.0.clone()), |_, (first, _)| *first == begun.entry.id)
     {
         ended.notify_waiters();
     }

@@ -83,11 +83,6 @@ impl Cells {
         charge(cell.index().map_or(tenant, |index| &self.0[index]), rate, now)
     }
 
-    /// Makes every cell full.
-    pub fn fill(&self) {
-        self.0.iter().for_each(|tat| tat.store(0, Ordering::Relaxed));
-    }
-
     /// Whether every cell is full again, so that forgetting this state changes nothing.
     pub fn are_full(&self, now: i64) -> bool {
         self.0.iter().all(|tat| tat.load(Ordering::Relaxed) <= now)

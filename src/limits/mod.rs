@@ -11,7 +11,7 @@ mod switches;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
+        atomic::{AtomicI64, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -59,8 +59,6 @@ pub struct Limits {
     clock: Clock,
     /// Where cells are kept for all replicas; without it, and while it is silent, they are kept here.
     redis: Option<Redis>,
-    /// Calls found Redis silent, and count here.
-    alone: AtomicBool,
     /// How many replicas live.
     replicas: AtomicU32,
     tokens: DashMap<TokenId, Arc<Cells>>,
@@ -161,7 +159,6 @@ impl Limits {
         Self {
             clock,
             redis: redis.map(Redis::new),
-            alone: AtomicBool::new(false),
             replicas: AtomicU32::new(1),
             tokens: DashMap::new(),
             tenants: DashMap::new(),
@@ -255,18 +252,13 @@ impl Limits {
                     .collect()
             };
             if let Some((now, charged)) = redis.charge(&keys, self.clock.ahead_us()).await {
-                if self.alone.load(Ordering::Relaxed) {
-                    self.alone.store(false, Ordering::Relaxed);
-                }
                 for ((cell, rate), charged) in cells.iter().zip(charged) {
                     standing.note(cell.name(), *rate, charged, now)?;
                 }
                 return Ok(());
             }
-            // With fresh cells: what they held is from the last time that Redis was silent.
-            if !self.alone.swap(true, Ordering::Relaxed) {
-                self.fill();
-            }
+            // In this process' own cells, which are full the first time. What they hold of an earlier silence counts: a Redis that
+            // comes and goes gives no burst each time.
             replicas = self.replicas();
         }
         let now = self.clock.micros();
@@ -275,11 +267,6 @@ impl Limits {
             standing.note(cell.name(), rate, token.cells.charge(&tenant.limits.cell, cell, rate, now), now)?;
         }
         Ok(())
-    }
-
-    fn fill(&self) {
-        self.tokens.iter().for_each(|cells| cells.fill());
-        self.tenants.iter().for_each(|tenant| tenant.cell.store(0, Ordering::Relaxed));
     }
 
     /// Charges the call's cells in their order, and takes a place among the calls in flight.

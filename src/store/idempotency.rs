@@ -20,8 +20,8 @@ pub struct Claim {
     pub outcome: Option<Vec<u8>>,
 }
 
-/// Claims the key, or answers who has it. A claim older than `kept_since` no longer counts.
-pub async fn claim(tx: &mut Tx, claim: &Claim, kept_since: i64) -> Result<Option<Claim>> {
+/// Claims the key; false when somebody else has it, or had it a moment ago. A claim older than `kept_since` no longer counts.
+pub async fn claim(tx: &mut Tx, claim: &Claim, kept_since: i64) -> Result<bool> {
     sqlx::query("delete from idempotency where tenant_id = $1 and key = $2 and created_at < $3")
         .bind(&claim.tenant)
         .bind(&claim.key)
@@ -41,10 +41,8 @@ pub async fn claim(tx: &mut Tx, claim: &Claim, kept_since: i64) -> Result<Option
     .bind(claim.created_at)
     .execute(tx.connection())
     .await?;
-    if done.rows_affected() == 1 {
-        return Ok(None);
-    }
-    find(tx, &claim.tenant, &claim.key).await
+    // Nothing but the row itself is a claim: whoever had the key may have freed it since, so that nobody is found there.
+    Ok(done.rows_affected() == 1)
 }
 
 pub async fn find(tx: &mut Tx, tenant: &str, key: &str) -> Result<Option<Claim>> {
@@ -58,7 +56,7 @@ pub async fn find(tx: &mut Tx, tenant: &str, key: &str) -> Result<Option<Claim>>
 
 /// Keeps the outcome of the claim that this audit entry made: never another's of the same key.
 pub async fn finish(tx: &mut Tx, (tenant, key): (&str, &str), audit_id: &str, outcome: Vec<u8>, at: i64) -> Result<()> {
-    sqlx::query("update idempotency set outcome = $4, finished_at = $5 where tenant_id = $1 and key = $2 and audit_id = $3")
+    let done = sqlx::query("update idempotency set outcome = $4, finished_at = $5 where tenant_id = $1 and key = $2 and audit_id = $3")
         .bind(tenant)
         .bind(key)
         .bind(audit_id)
@@ -66,6 +64,12 @@ pub async fn finish(tx: &mut Tx, (tenant, key): (&str, &str), audit_id: &str, ou
         .bind(at)
         .execute(tx.connection())
         .await?;
+    if done.rows_affected() == 0 {
+        tracing::error!(
+            audit_id,
+            "the claim of a key was gone when its outcome came; the key no longer protects its call"
+        );
+    }
     Ok(())
 }
 

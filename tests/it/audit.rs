@@ -453,3 +453,35 @@ async fn a_stop_waits_for_a_write_in_flight() {
     assert_eq!(sql_number(&folder, "select count(*) from audit where outcome = 'open'").await, 0);
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[tokio::test]
+async fn entries_whose_commit_was_made_though_its_answer_was_lost_are_taken_again_without_a_word() {
+    use smartermcp::store::{
+        Reach,
+        audit::{Entry, Outcome, insert},
+    };
+    let app = App::start().await;
+    let (tenant, _, _) = app.business("luna").await;
+    let entry = Entry {
+        tenant: tenant.id.clone(),
+        id: uuid::Uuid::now_v7().to_string(),
+        at: app.clock.millis(),
+        token: "x".to_owned(),
+        agent: None,
+        tool: "workflows_list",
+        door: "rest",
+        arguments_hash: String::new(),
+        outcome: Outcome::Done {
+            status: 200,
+            error: None,
+            duration_ms: 1,
+        },
+    };
+    // The writer tries the same batch until the database says that it has it.
+    for _ in 0..2 {
+        let mut tx = app.state.store.write(Reach::Operator).await.unwrap();
+        insert(&mut tx, std::slice::from_ref(&entry)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(app.audited(&tenant, "workflows_list").await.len(), 1);
+}

@@ -37,7 +37,20 @@ struct Site {
     replicas: Vec<(Folder, u16, Option<Process>)>,
     settings: Vec<(&'static str, String)>,
     port: u16,
-    nginx: Child,
+    nginx: Nginx,
+}
+
+/// Its master.
+struct Nginx(Child);
+
+impl Drop for Nginx {
+    /// A test that failed: killed alone, the master would leave its workers.
+    fn drop(&mut self) {
+        if let Some(pid) = self.0.id() {
+            signal("-TERM", pid);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
 }
 
 impl Site {
@@ -74,7 +87,7 @@ impl Site {
             replicas,
             settings,
             port,
-            nginx,
+            nginx: Nginx(nginx),
         };
         let connect = || async { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() };
         until("nginx answers", Duration::from_secs(10)).holds(connect).await;
@@ -114,8 +127,8 @@ impl Site {
         for (_, _, process) in &mut self.replicas {
             process.take().unwrap().stop().await;
         }
-        signal("-QUIT", self.nginx.id().unwrap());
-        tokio::time::timeout(Duration::from_secs(20), self.nginx.wait())
+        signal("-QUIT", self.nginx.0.id().unwrap());
+        tokio::time::timeout(Duration::from_secs(20), self.nginx.0.wait())
             .await
             .expect("nginx stops")
             .unwrap();

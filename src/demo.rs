@@ -8,11 +8,12 @@ use zeroize::Zeroizing;
 
 use crate::{
     auth::{Caller, Scope, token},
-    backends::{self, n8n::sandbox::Sandbox},
+    backends,
     cli::console,
     clock::Clock,
     config::{Config, Secret},
     error::{Error, Result},
+    sandbox::n8n::Sandbox,
     serve::{self, Server},
 };
 

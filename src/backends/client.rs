@@ -118,6 +118,11 @@ impl Client {
         self.request(Method::GET, path, Sends::Read)
     }
 
+    /// A request that changes nothing, though its method does not say so: a query that is sent by POST. Sent again like [`Client::get`].
+    pub fn ask(&self, method: Method, path: &str) -> Request<'_> {
+        self.request(method, path, Sends::Read)
+    }
+
     /// A request that may change something, sent again only if it never left.
     pub fn write(&self, method: Method, path: &str) -> Request<'_> {
         self.request(method, path, Sends::Write)

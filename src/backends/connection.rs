@@ -1,9 +1,11 @@
 //! Connections: a tenant's way to a backend, opened once and kept warm.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -24,13 +26,45 @@ const CONNECT: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_mins(1);
 const IDLE_PER_HOST: usize = 64;
 
+/// What a tenant says of a connection besides its address and credential.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// What the tenant calls things of this backend: a name, and the id that it stands for, e.g. `{"main": "bot_abc123"}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    aliases: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// How many names a tenant may give in one connection, and the longest name or id, in bytes.
+    const ALIASES_MAX: usize = 200;
+    const NAME_MAX: usize = 200;
+
+    /// # Errors
+    /// When there are too many names, or one is empty or long.
+    pub fn check(&self) -> Result<()> {
+        if self.aliases.len() > Self::ALIASES_MAX {
+            return Err(Error::invalid(format!("settings.aliases: must be at most {}", Self::ALIASES_MAX)));
+        }
+        let fits = |text: &String| (1..=Self::NAME_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        if self.aliases.iter().all(|(name, id)| fits(name) && fits(id)) {
+            Ok(())
+        } else {
+            Err(Error::invalid(format!(
+                "settings.aliases: names and ids must be 1 to {} bytes, without control characters",
+                Self::NAME_MAX
+            )))
+        }
+    }
+}
+
 /// A tenant's way to a backend. Its credential is open, and is in no `Debug`.
 pub struct Connection {
     pub tenant_id: TenantId,
     pub backend: &'static str,
     /// Where requests go, without a trailing slash. For a Unix socket it names no real host.
     pub url: Url,
-    pub settings: serde_json::Value,
+    settings: Settings,
     credential: Credential,
     pub(super) http: reqwest::Client,
     pub(super) guard: Guard,
@@ -55,6 +89,11 @@ impl Connection {
         Arc::clone(&self.credential)
             .downcast()
             .map_err(|_| Error::internal(format!("the credential of {} is of another backend", self.backend)))
+    }
+
+    /// The id that this name stands for, where the tenant has given it one; else the name itself.
+    pub fn resolve<'a>(&'a self, name: &'a str) -> &'a str {
+        self.settings.aliases.get(name).map_or(name, String::as_str)
     }
 
     /// Something that was learned less than `fresh` ago.
@@ -162,7 +201,7 @@ impl Connections {
         Ok(Arc::new(Connection {
             tenant_id: tenant.id,
             backend,
-            settings: serde_json::Value::Null,
+            settings: Settings::default(),
             credential: Arc::new(()),
             http: self.client(&transport, &guard)?,
             url: transport.url,

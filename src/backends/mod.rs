@@ -3,14 +3,22 @@
 //! Adding a backend touches its folder and three words here: its module, its tools, its kind.
 
 pub mod account;
+pub mod botpress;
 mod breaker;
+pub mod chatwoot;
 pub mod client;
 mod connection;
 pub mod docker;
+pub mod docs;
+pub mod generate;
 mod guard;
+pub mod llm;
+pub mod metabase;
 pub mod n8n;
+pub mod odoo;
 pub mod prometheus;
 mod session;
+pub mod supabase;
 mod transport;
 
 use std::{any::Any, pin::Pin, sync::Arc};
@@ -21,7 +29,7 @@ use serde_json::Value;
 use url::Url;
 
 pub use self::{
-    connection::{Connection, Connections},
+    connection::{Connection, Connections, Settings},
     guard::{Guard, Refused, read_url},
     session::{Note, Notifier, Session},
     transport::Transport,
@@ -38,10 +46,22 @@ pub fn account_usage(tenant: &crate::auth::KnownTenant, now: i64) -> Value {
 
 /// Every tool of the gateway.
 pub fn tools() -> Vec<Definition> {
-    [account::tools(), docker::tools(), n8n::tools(), prometheus::tools()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        account::tools(),
+        botpress::tools(),
+        chatwoot::tools(),
+        docker::tools(),
+        docs::tools(),
+        generate::tools(),
+        metabase::tools(),
+        n8n::tools(),
+        odoo::tools(),
+        prometheus::tools(),
+        supabase::tools(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Every kind of backend that a tenant can connect.

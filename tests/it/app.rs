@@ -187,7 +187,7 @@ impl App {
     }
 
     /// A tenant that is connected to a played n8n of its own, and a user with the scopes of its business.
-    pub async fn business(&self, slug: &str) -> (Tenant, User, smartermcp::backends::n8n::sandbox::Sandbox) {
+    pub async fn business(&self, slug: &str) -> (Tenant, User, smartermcp::sandbox::n8n::Sandbox) {
         let tenant = self.tenant(slug).await;
         let key = format!("key-of-{slug}");
         let (url, sandbox) = self.vendors.n8n(slug, &key);
@@ -425,7 +425,7 @@ impl App {
     }
 
     /// A tenant with its own n8n, made with more than a slug.
-    pub async fn business_with(&self, slug: &str, more: Value) -> (Tenant, User, smartermcp::backends::n8n::sandbox::Sandbox) {
+    pub async fn business_with(&self, slug: &str, more: Value) -> (Tenant, User, smartermcp::sandbox::n8n::Sandbox) {
         let tenant = self.tenant_with(slug, more).await;
         let key = format!("key-of-{slug}");
         let (url, sandbox) = self.vendors.n8n(slug, &key);

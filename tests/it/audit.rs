@@ -387,7 +387,7 @@ async fn a_loop_of_limited_calls_does_not_fill_the_audit() {
 async fn a_read_whose_client_has_gone_is_recorded_and_a_write_is_carried_to_its_end() {
     use std::time::Duration;
 
-    use smartermcp::backends::n8n::sandbox::Fault;
+    use smartermcp::sandbox::n8n::Fault;
 
     let app = App::start().await;
     let (luna, user, n8n) = app.business("luna").await;
@@ -428,7 +428,7 @@ async fn a_read_whose_client_has_gone_is_recorded_and_a_write_is_carried_to_its_
 async fn a_stop_waits_for_a_write_in_flight() {
     use std::time::Duration;
 
-    use smartermcp::backends::n8n::sandbox::Fault;
+    use smartermcp::sandbox::n8n::Fault;
 
     let app = App::start().await;
     let (_, user, n8n) = app.business("luna").await;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use smartermcp::backends::n8n::sandbox::Sandbox;
+use smartermcp::sandbox::n8n::Sandbox;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, Command},

@@ -13,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::future::join_all;
 use http::StatusCode;
 use serde_json::json;
-use smartermcp::backends::n8n::sandbox::{Fault, Sandbox};
+use smartermcp::sandbox::n8n::{Fault, Sandbox};
 
 use crate::{
     app::{App, BUSINESS, Reply, Tenant, User},

@@ -23,7 +23,7 @@ use std::{
 
 use axum::{body::Body, extract::Request, middleware::Next};
 use serde_json::{Value, json};
-use smartermcp::backends::n8n::sandbox::Sandbox;
+use smartermcp::sandbox::n8n::Sandbox;
 use sqlx::{Connection as _, Row as _};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;

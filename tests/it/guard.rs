@@ -12,8 +12,9 @@ use axum::{Router, extract::Request, middleware};
 use http::HeaderValue;
 use serde_json::json;
 use smartermcp::{
-    backends::{self, n8n::sandbox::Sandbox},
+    backends,
     config::{Config, Dns},
+    sandbox::n8n::Sandbox,
 };
 use tokio::net::TcpListener;
 

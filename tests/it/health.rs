@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::{Router, http::StatusCode};
 use serde_json::{Value, json};
-use smartermcp::backends::n8n::sandbox::{Fault, Sandbox};
+use smartermcp::sandbox::n8n::{Fault, Sandbox};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 

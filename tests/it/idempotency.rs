@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use smartermcp::backends::n8n::sandbox::Fault;
+use smartermcp::sandbox::n8n::Fault;
 
 use crate::{
     app::{App, Reply, User, folder_holds, sql_number},

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join;
 use serde_json::{Value, json};
-use smartermcp::backends::n8n::sandbox::Sandbox;
+use smartermcp::sandbox::n8n::Sandbox;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{

@@ -12,7 +12,7 @@ use axum::{
 use futures::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
-use smartermcp::backends::n8n::sandbox::{Fault, Sandbox};
+use smartermcp::sandbox::n8n::{Fault, Sandbox};
 use tower::ServiceExt as _;
 
 use crate::app::{App, BUSINESS, Reply, Tenant, User};

@@ -15,7 +15,7 @@ use std::{
 
 use futures::future::join_all;
 use serde_json::json;
-use smartermcp::backends::n8n::sandbox::Sandbox;
+use smartermcp::sandbox::n8n::Sandbox;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 

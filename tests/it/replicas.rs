@@ -10,9 +10,10 @@ use std::{
 use futures::future::join_all;
 use serde_json::{Value, json};
 use smartermcp::{
-    backends::{self, n8n::sandbox::Fault},
+    backends,
     clock::Clock,
     config::{Config, Database, MasterKeySource, Secret, decode_key},
+    sandbox::n8n::Fault,
     serve::Server,
 };
 use sqlx::{Connection as _, PgConnection, Row as _};

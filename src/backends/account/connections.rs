@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::{Account, moment};
 use crate::{
     auth::Scope,
-    backends::{Tested, read_url},
+    backends::{Settings, Tested, read_url},
     error::{Error, Kind, Result},
     id::{self, TenantId},
     secrets,
@@ -26,7 +26,7 @@ pub(super) fn tools() -> Vec<Definition> {
     ]
 }
 
-/// The longest credential, and the longest settings, that are stored.
+/// The longest credential that is stored.
 const CREDENTIAL_MAX: usize = 64 * 1024;
 
 /// A connection, without its credential.
@@ -35,7 +35,7 @@ struct Shown {
     backend: String,
     tenant_id: TenantId,
     url: String,
-    settings: Value,
+    settings: Settings,
     #[serde(serialize_with = "moment")]
     #[schemars(with = "String")]
     created_at: i64,
@@ -71,8 +71,8 @@ struct SetConnection {
     /// The secret part, in the form of the backend, e.g. `{"api_key": "…"}` for n8n. It is sealed and never shown again.
     #[schemars(extend("writeOnly" = true))]
     credential: Map<String, Value>,
-    /// What the backend needs besides, where it needs anything.
-    settings: Option<Map<String, Value>>,
+    /// What the tenant calls things of this backend, e.g. `{"aliases": {"main": "bot_abc123"}}`.
+    settings: Option<Settings>,
     /// The tenant, by id or slug; the caller's own unless said.
     tenant_id: Option<String>,
 }
@@ -105,10 +105,9 @@ impl Tool for SetConnection {
             transport.url.clone()
         };
         state.connections.client(&transport, &guard)?;
-        let settings = Value::Object(self.settings.unwrap_or_default()).to_string();
-        if settings.len() > CREDENTIAL_MAX {
-            return Err(Error::invalid(format!("settings: must be at most {CREDENTIAL_MAX} bytes")));
-        }
+        let settings = self.settings.unwrap_or_default();
+        settings.check()?;
+        let settings = serde_json::to_string(&settings).map_err(Error::internal)?;
 
         let (tenant_id, now) = (tenant.tenant.id, account.now());
         let mut tx = account.write().await?;

@@ -7,7 +7,6 @@
 mod client;
 mod executions;
 mod mcp;
-pub mod sandbox;
 mod trigger;
 mod workflows;
 

@@ -49,7 +49,7 @@ const NEWEST: &str = "10";
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TriggerWorkflow {
-    /// The workflow's id, e.g. `wf_backup_db`, or its exact name, e.g. `Backup database`.
+    /// The workflow's id, e.g. `wf_backup_db`, its exact name, e.g. `Backup database`, or an alias that the connection gives it.
     #[schemars(length(min = 1, max = 128))]
     workflow_id: String,
     /// What the workflow receives as its input.
@@ -150,7 +150,8 @@ impl Tool for TriggerWorkflow {
 
     async fn call(self, n8n: &N8n) -> Result<Triggered> {
         let session = n8n.http.session();
-        let trigger = trigger_of(n8n, &self.workflow_id).await?;
+        let named = n8n.http.connection().resolve(&self.workflow_id);
+        let trigger = trigger_of(n8n, named).await?;
         session.notifier.progress(1.0, Some(3.0), "workflow found");
         let input = self.input_data.unwrap_or_default();
         let now = clock::rfc3339(session.state.clock.millis());
@@ -163,7 +164,7 @@ impl Tool for TriggerWorkflow {
             By::McpSchedule => by_mcp(n8n, &trigger, None, now).await,
         };
         if triggered.is_err() {
-            n8n.http.connection().unlearn(&self.workflow_id);
+            n8n.http.connection().unlearn(named);
         }
         session.notifier.progress(3.0, Some(3.0), "done");
         triggered

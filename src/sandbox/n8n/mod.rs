@@ -25,7 +25,6 @@ mod checks;
 mod demo;
 mod engine;
 mod executions;
-mod faults;
 mod mcp;
 mod nodes;
 mod publishing;
@@ -50,7 +49,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-pub use faults::Fault;
+pub use crate::sandbox::faults::Fault;
+use crate::sandbox::faults::Faults;
 use {engine::Execution, tags::Tag, workflows::Workflow};
 
 /// The release that the sandbox says it is.
@@ -67,6 +67,7 @@ pub struct Sandbox(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     api_key: String,
+    faults: Faults,
     state: Mutex<State>,
 }
 
@@ -79,8 +80,6 @@ struct State {
     executions: VecDeque<Arc<Execution>>,
     runs: HashMap<String, usize>,
     last_execution: u64,
-    fault: Fault,
-    last_headers: HeaderMap,
 }
 
 impl Sandbox {
@@ -88,6 +87,7 @@ impl Sandbox {
     pub fn new(api_key: &str) -> Self {
         Self(Arc::new(Inner {
             api_key: api_key.to_owned(),
+            faults: Faults::default(),
             state: Mutex::default(),
         }))
     }
@@ -116,7 +116,7 @@ impl Sandbox {
             .method_not_allowed_fallback(api::method_not_allowed)
             .route_layer(middleware::from_fn_with_state(self.clone(), api::ask_for_key))
             .fallback(async || message(StatusCode::NOT_FOUND, "not found"));
-        Router::new()
+        let whole = Router::new()
             .nest("/api/v1", api)
             .route("/webhook/{*path}", any(webhooks::call))
             .route("/mcp-server/http", post(mcp::call).get(mcp::no_stream).delete(mcp::no_session))
@@ -125,8 +125,8 @@ impl Sandbox {
             .route("/metrics", get(async || (StatusCode::NOT_FOUND, Html("Cannot GET /metrics"))))
             .fallback(editor)
             .layer(DefaultBodyLimit::max(BODY_MAX))
-            .layer(middleware::from_fn_with_state(self.clone(), faults::meddle))
-            .with_state(self.clone())
+            .with_state(self.clone());
+        self.0.faults.before(whole)
     }
 
     /// Puts a workflow there, past all checks and with its webhooks answering at once; answers its id.
@@ -148,7 +148,7 @@ impl Sandbox {
 
     /// Lets something go wrong, from the next request on.
     pub fn set_fault(&self, fault: Fault) {
-        self.state().fault = fault;
+        self.0.faults.set(fault);
     }
 
     /// How many times this workflow was executed, whether or not anything is left to see of it.
@@ -163,7 +163,7 @@ impl Sandbox {
 
     /// The headers of the last request of any kind, one that met a fault included.
     pub fn last_request_headers(&self) -> HeaderMap {
-        self.state().last_headers.clone()
+        self.0.faults.last_request_headers()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,19 +1,22 @@
 //! What can go wrong with a vendor, on demand.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::{
+    Json, Router,
     body::{Body, Bytes},
     extract::{Request, State as Shared},
-    middleware::Next,
+    middleware::{self, Next},
     response::{Html, IntoResponse, Response},
 };
 use futures::{StreamExt, stream};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 use tokio::time::sleep;
-
-use super::{Sandbox, State, answer};
 
 /// What [`Fault::LyingLength`] promises.
 const PROMISED: u64 = 1 << 40;
@@ -50,16 +53,58 @@ pub enum Fault {
     },
     /// Each request waits this long before it is looked at: a caller who hangs up meanwhile has run nothing.
     Slow(Duration),
-    /// A webhook, or n8n's own `execute_workflow`, runs the workflow at once and is slow to say so: a caller who hangs up
-    /// has run it all the same.
+    /// What changes something is done at once, and the vendor is slow to say so: a caller who hangs up has done it all the
+    /// same. Each vendor says where it heeds this, by [`Faults::slow_after_run`].
     SlowAfterRun(Duration),
 }
 
-impl State {
+/// What a played vendor meets, and what it was sent. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Mutex<Seen>>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    fault: Fault,
+    last_headers: HeaderMap,
+    requests: usize,
+}
+
+impl Faults {
+    /// Lets something go wrong, from the next request on.
+    pub fn set(&self, fault: Fault) {
+        self.seen().fault = fault;
+    }
+
+    /// The headers of the last request of any kind, one that met a fault included.
+    pub fn last_request_headers(&self) -> HeaderMap {
+        self.seen().last_headers.clone()
+    }
+
+    /// How many requests came, those that met a fault included.
+    pub fn requests(&self) -> usize {
+        self.seen().requests
+    }
+
+    /// How long a vendor that has run something is to wait before it says so.
+    pub fn slow_after_run(&self) -> Option<Duration> {
+        match self.seen().fault {
+            Fault::SlowAfterRun(pause) => Some(pause),
+            _ => None,
+        }
+    }
+
+    /// The router behind what goes wrong.
+    pub fn before(&self, router: Router) -> Router {
+        router.layer(middleware::from_fn_with_state(self.clone(), meddle))
+    }
+
     /// The fault that the request at hand meets.
-    fn next_fault(&mut self) -> Fault {
-        let Fault::FailTimes { status, times } = &mut self.fault else {
-            return self.fault.clone();
+    fn next(&self, headers: &HeaderMap) -> Fault {
+        let mut seen = self.seen();
+        seen.last_headers = headers.clone();
+        seen.requests += 1;
+        let Fault::FailTimes { status, times } = &mut seen.fault else {
+            return seen.fault.clone();
         };
         if *times == 0 {
             return Fault::None;
@@ -67,15 +112,14 @@ impl State {
         *times -= 1;
         Fault::Status(*status)
     }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-pub(super) async fn meddle(Shared(sandbox): Shared<Sandbox>, request: Request, next: Next) -> Response {
-    let fault = {
-        let mut state = sandbox.state();
-        state.last_headers = request.headers().clone();
-        state.next_fault()
-    };
-    match fault {
+async fn meddle(Shared(faults): Shared<Faults>, request: Request, next: Next) -> Response {
+    match faults.next(request.headers()) {
         Fault::None | Fault::SlowAfterRun(_) | Fault::FailTimes { .. } => next.run(request).await,
         Fault::Slow(pause) => {
             sleep(pause).await;
@@ -97,7 +141,7 @@ pub(super) async fn meddle(Shared(sandbox): Shared<Sandbox>, request: Request, n
 fn failure(code: u16) -> Response {
     let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let said = status.canonical_reason().unwrap_or("Something went wrong");
-    let mut response = answer(status, &json!({"message": said}));
+    let mut response = (status, Json(json!({"message": said}))).into_response();
     if status == StatusCode::TOO_MANY_REQUESTS {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }

@@ -15,7 +15,6 @@ use tokio::time::sleep;
 use super::{
     Sandbox, State, answer,
     engine::{Execution, Start},
-    faults::Fault,
     message,
     nodes::{self, text},
     workflows::Version,
@@ -167,13 +166,10 @@ fn invalid(tool: &str, what: &str) -> Value {
 }
 
 async fn execute(sandbox: &Sandbox, arguments: &Value) -> Value {
-    let (started, fault) = {
-        let mut state = sandbox.state();
-        (state.start_by_mcp(arguments), state.fault.clone())
-    };
+    let started = sandbox.state().start_by_mcp(arguments);
     match started {
         Ok(execution) => {
-            if let Fault::SlowAfterRun(pause) = fault {
+            if let Some(pause) = sandbox.0.faults.slow_after_run() {
                 sleep(pause).await;
             }
             json!({"executionId": execution.id.to_string(), "status": "started"})

@@ -15,7 +15,6 @@ use tokio::time::{sleep, sleep_until};
 use super::{
     BASE64, BODY_MAX, Sandbox, State, answer,
     engine::{Ending, Execution, Start},
-    faults::Fault,
     media_type,
     nodes::{self, text},
     workflows::{Version, Workflow},
@@ -72,10 +71,7 @@ async fn handle(sandbox: &Sandbox, path: &str, request: Request) -> Response {
         return answer(StatusCode::UNPROCESSABLE_ENTITY, &body);
     };
     let execution = hook.run(sandbox, item(&parts, path, &hook.params, &body));
-    let slow = match sandbox.state().fault {
-        Fault::SlowAfterRun(pause) => Some(pause),
-        _ => None,
-    };
+    let slow = sandbox.0.faults.slow_after_run();
     let response = respond(parameters, &execution).await;
     if let Some(pause) = slow {
         sleep(pause).await;

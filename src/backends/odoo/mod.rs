@@ -1,0 +1,7 @@
+//! Odoo: contacts, opportunities and the pipeline.
+
+use crate::tool::Definition;
+
+pub(super) fn tools() -> Vec<Definition> {
+    Vec::new()
+}

@@ -1,0 +1,1 @@
+//! Played language models: Messages of Anthropic and chat completions of `OpenAI`.

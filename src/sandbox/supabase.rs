@@ -1,0 +1,1 @@
+//! A played Supabase: `PostgREST` and what describes it.

@@ -6,11 +6,13 @@
 
 pub mod botpress;
 pub mod chatwoot;
+pub mod docker;
 pub mod faults;
 pub mod llm;
 pub mod metabase;
 pub mod n8n;
 pub mod odoo;
+pub mod prometheus;
 pub mod shop;
 pub mod supabase;
 

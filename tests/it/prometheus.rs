@@ -8,11 +8,9 @@ use std::sync::{
 use axum::{Router, extract::Request, response::IntoResponse as _};
 use http::StatusCode;
 use serde_json::{Value, json};
+use smartermcp::sandbox::prometheus::{Fault, Prometheus};
 
-use crate::{
-    app::{App, Reply, Tenant, User},
-    vendors::prometheus::{Fault, Prometheus},
-};
+use crate::app::{App, Reply, Tenant, User};
 
 const METRICS: &str = "/api/v1/infra/metrics";
 const STATUS: &str = "/api/v1/infra/status";
@@ -27,7 +25,7 @@ async fn connect(app: &App, tenant: &Tenant, url: &str, credential: Value) -> Re
 /// A tenant with a played Prometheus that knows its host by this matcher, and a user who may read services.
 async fn watched(app: &App, slug: &str, credential: Value) -> (Tenant, User, Prometheus) {
     let tenant = app.tenant(slug).await;
-    let played = Prometheus::new();
+    let played = Prometheus::default();
     let url = app.vendors.play(&format!("prometheus-{slug}"), played.router());
     connect(app, &tenant, &url, credential).await.assert_status(200);
     let wide = json!({ "limits": { "general": { "per_minute": 10_000, "per_hour": 100_000, "burst": 1000 }, "categories": { "infrastructure": { "per_minute": 10_000 } } } });
@@ -206,7 +204,7 @@ async fn a_credential_is_sent_as_it_should_and_is_shown_nowhere() {
 async fn a_credential_that_prometheus_could_not_take_is_refused_when_it_is_set() {
     let app = App::start().await;
     let tenant = app.tenant("luna").await;
-    let url = app.vendors.play("prometheus", Prometheus::new().router());
+    let url = app.vendors.play("prometheus", Prometheus::default().router());
     let long = "x".repeat(129);
     for (credential, field) in [
         (json!({ "matcher": { "a-b": "1" } }), "credential.matcher"),

@@ -1,7 +1,5 @@
 //! The third parties that tests play against: the server of the sandbox, and the vendors that only tests play. None of them is real.
 
-pub mod docker;
-pub mod prometheus;
 pub mod tools;
 
 use std::ops::Deref;

@@ -141,9 +141,10 @@ impl Stats {
         }
     }
 
-    /// Bytes that the kernel would not give back unasked. A container that ends while it is measured has no counters at all.
+    /// Bytes that the kernel would not give back unasked. Where it does not count them, a running container is said to take 0 or
+    /// nothing is said; a container that ends while it is measured has no counters at all.
     fn memory(&self) -> Option<f64> {
-        let Some(usage) = self.memory_stats.usage else {
+        let Some(usage) = self.memory_stats.usage.filter(|usage| *usage > 0) else {
             return self.cpu_stats.system_cpu_usage.is_none().then_some(0.0);
         };
         let cache = self.memory_stats.stats.as_ref();
@@ -184,6 +185,8 @@ mod tests {
     fn what_is_not_counted_is_not_zero_and_what_has_ended_is() {
         let running = stats(r#"{"cpu_stats":{"system_cpu_usage":500},"precpu_stats":{"system_cpu_usage":400},"memory_stats":{}}"#);
         assert_eq!((running.cpu(), running.memory()), (0.0, None));
+        let zero = stats(r#"{"cpu_stats":{"system_cpu_usage":500},"precpu_stats":{"system_cpu_usage":400},"memory_stats":{"usage":0}}"#);
+        assert_eq!(zero.memory(), None);
         let ended = stats(r#"{"cpu_stats":{},"precpu_stats":{},"memory_stats":{}}"#);
         assert_eq!((ended.cpu(), ended.memory()), (0.0, Some(0.0)));
     }

@@ -146,6 +146,27 @@ impl Sandbox {
         }
     }
 
+    /// Runs a workflow by its first trigger, as its schedule would, and answers the execution's id; `None` where there is no such
+    /// workflow with a trigger.
+    pub fn run(&self, workflow_id: &str) -> Option<String> {
+        let mut state = self.state();
+        let workflow = Arc::clone(state.workflows.get(workflow_id)?);
+        let version = workflow.registered()?;
+        let trigger = version.nodes.iter().position(nodes::is_trigger)?;
+        let execution = Execution::plan(&engine::Start {
+            workflow: &workflow,
+            version,
+            trigger,
+            output: 0,
+            item: json!({}),
+            mode: "trigger",
+            pinned: false,
+            awaited: false,
+            broken: None,
+        });
+        Some(state.record(execution).id.to_string())
+    }
+
     /// Lets something go wrong, from the next request on.
     pub fn set_fault(&self, fault: Fault) {
         self.0.faults.set(fault);

@@ -192,7 +192,7 @@ async function main() {
   saw('luna: of two deployments at once one is done and the other refused', outcomes, outcomes.join() === 'deployed,deployment_running' && names() === namesBefore);
 
   // What the containers take: one of them is made to work and to hold 128 MiB, and Docker's own command is asked beside us.
-  docker('exec', '-d', 'luna-tienda', '/bin/sh', '-c', 'x=0123456789abcdef; n=0; while test $n -lt 23; do x=$x$x; n=$((n + 1)); done; while test $n -lt 1500000; do n=$((n + 1)); done');
+  docker('exec', '-d', 'luna-tienda', '/bin/sh', '-c', 'x=0123456789abcdef; n=0; while test $n -lt 23; do x=$x$x; n=$((n + 1)); done; while test $n -lt 8000000; do n=$((n + 1)); done');
   await pause(1500);
   answer = await rest(url, luna.token, 'GET', '/api/v1/infra/status');
   const own = JSON.parse(docker('stats', '--no-stream', '--format', '{{json .}}', 'luna-tienda'));

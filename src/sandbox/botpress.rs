@@ -129,13 +129,20 @@ impl Botpress {
         bot.configuration = Map::from_iter([("saludo".to_owned(), json!("¡Hola! Somos Panadería Luna."))]);
         bot.busy = true;
         bot.tracks = true;
-        let conversations = shop::BOT_CONVERSATIONS.iter().zip(1_i64..).map(|(conversation, hours)| Conversation {
-            id: conversation.id.to_owned(),
-            user: format!("user_{}", conversation.contact),
-            integration: conversation.integration.to_owned(),
-            messages: conversation.messages.iter().map(|(theirs, text)| (*theirs, (*text).to_owned())).collect(),
-            updated_at: now - SignedDuration::from_hours(hours),
-        });
+        let conversations = shop::BOT_CONVERSATIONS
+            .iter()
+            .zip(1_i64..)
+            .map(|(conversation, hours)| Conversation {
+                id: conversation.id.to_owned(),
+                user: format!("user_{}", conversation.contact),
+                integration: conversation.integration.to_owned(),
+                messages: conversation
+                    .messages
+                    .iter()
+                    .map(|(theirs, text)| (*theirs, (*text).to_owned()))
+                    .collect(),
+                updated_at: now - SignedDuration::from_hours(hours),
+            });
         bot.conversations = conversations.collect();
         let (id, name) = shop::BOT_DRAFT;
         let mut draft = Bot::new(id, workspace, name);
@@ -162,6 +169,11 @@ impl Botpress {
     /// What was asked, the latest last: method, path and query.
     pub fn asked(&self) -> Vec<String> {
         self.state().asked.iter().cloned().collect()
+    }
+
+    /// How many requests came, those that met a fault included.
+    pub fn requests(&self) -> usize {
+        self.faults.requests()
     }
 
     /// Lets something go wrong, from the next request on.
@@ -292,7 +304,13 @@ impl State {
     fn workspaces(&self, asked: &Asked) -> Result<Vec<String>, Response> {
         let token = asked.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let known = token.and_then(|token| self.tokens.get(token)).cloned();
-        known.ok_or_else(|| failure(StatusCode::UNAUTHORIZED, "Unauthorized", "The request requires to be authenticated."))
+        known.ok_or_else(|| {
+            failure(
+                StatusCode::UNAUTHORIZED,
+                "Unauthorized",
+                "The request requires to be authenticated.",
+            )
+        })
     }
 
     fn admin(&mut self, asked: &Asked, workspace: &str, path: &[&str]) -> Result<Response, Response> {
@@ -383,7 +401,10 @@ impl Bot {
         let Value::Object(change) = change else {
             return Err(invalid("The body must be an object"));
         };
-        if let Some(unknown) = change.keys().find(|key| !["configuration", "blocked", "name", "tags"].contains(&key.as_str())) {
+        if let Some(unknown) = change
+            .keys()
+            .find(|key| !["configuration", "blocked", "name", "tags"].contains(&key.as_str()))
+        {
             return Err(invalid(&format!("body must NOT have additional properties: {unknown}")));
         }
         match change.get("blocked") {
@@ -418,7 +439,9 @@ impl Bot {
                 let of = asked.query.get("conversationId");
                 let mut all = self.conversations.clone();
                 all.sort_by_key(|conversation| std::cmp::Reverse(conversation.updated_at));
-                let wanted = all.iter().filter(|conversation| conversation.updated_at <= before && of.is_none_or(|of| *of == conversation.id));
+                let wanted = all
+                    .iter()
+                    .filter(|conversation| conversation.updated_at <= before && of.is_none_or(|of| *of == conversation.id));
                 let messages: Vec<_> = wanted.flat_map(|conversation| conversation.said(&self.id)).collect();
                 let (page, meta) = asked.page(&messages)?;
                 Ok(Json(json!({ "messages": page, "meta": meta })).into_response())
@@ -430,7 +453,9 @@ impl Bot {
     /// The shop's days that lie between the two, the last of them where the range ends.
     fn records(&self, start: Timestamp, end: Timestamp) -> Vec<Value> {
         let days = (0..30_i32).zip(shop::BOT_WEEK.iter().cycle());
-        let days = days.map(|(ago, day)| (end - DAY * ago, day)).filter(|(at, _)| self.busy && *at >= start);
+        let days = days
+            .map(|(ago, day)| (end - DAY * ago, day))
+            .filter(|(at, _)| self.busy && *at >= start);
         days.map(|(at, day)| {
             let mut events = Map::new();
             if self.tracks {
@@ -467,7 +492,11 @@ impl Conversation {
     fn said(&self, bot: &str) -> Vec<Value> {
         let said = self.messages.iter().enumerate().rev();
         said.map(|(number, (theirs, text))| {
-            let (direction, user) = if *theirs { ("incoming", self.user.as_str()) } else { ("outgoing", bot) };
+            let (direction, user) = if *theirs {
+                ("incoming", self.user.as_str())
+            } else {
+                ("outgoing", bot)
+            };
             json!({
                 "id": format!("msg_{}_{number}", self.id), "createdAt": written(self.updated_at), "updatedAt": written(self.updated_at),
                 "type": "text", "payload": { "type": "text", "text": text }, "direction": direction, "userId": user,

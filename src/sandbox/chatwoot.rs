@@ -106,7 +106,11 @@ impl Chatwoot {
                 status: conversation.status.to_owned(),
                 assignee: conversation.assignee,
                 unread: conversation.unread,
-                messages: conversation.messages.iter().map(|(theirs, text)| (*theirs, (*text).to_owned())).collect(),
+                messages: conversation
+                    .messages
+                    .iter()
+                    .map(|(theirs, text)| (*theirs, (*text).to_owned()))
+                    .collect(),
                 last_activity: now - 600 * minutes,
             }
         });
@@ -369,7 +373,9 @@ impl Account {
             for condition in &conditions {
                 let holds = conversation.meets(condition);
                 all = if or { all || holds } else { all && holds };
-                or = condition["query_operator"].as_str().is_some_and(|word| word.eq_ignore_ascii_case("or"));
+                or = condition["query_operator"]
+                    .as_str()
+                    .is_some_and(|word| word.eq_ignore_ascii_case("or"));
             }
             all
         });

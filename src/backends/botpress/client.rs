@@ -170,7 +170,9 @@ impl Botpress {
         let id = self.http.connection().resolve(named);
         let absent = || {
             let quoted: String = named.chars().take(ID_MAX).collect();
-            Error::not_found(format!("bot_id: this workspace has no bot '{quoted}'; bots_list shows those that it has"))
+            Error::not_found(format!(
+                "bot_id: this workspace has no bot '{quoted}'; bots_list shows those that it has"
+            ))
         };
         if !is_id(id) {
             return Err(absent());

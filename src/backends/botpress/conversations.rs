@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,7 @@ use super::client::{Botpress, Meta, Own, PAGE_MAX, time};
 use crate::{
     auth::Scope,
     backends::{client::shortened, figures::Unavailable},
+    clock::rfc3339,
     error::{Error, Result},
     tool::{Category, Definition, Route, Tool, tool},
 };
@@ -92,7 +94,10 @@ impl Tool for ListConversations {
         let later = token.is_some();
         let (listed, next) = listed(botpress, &bot, token, limit).await?;
         // On a later page the latest messages of all would be those of the first.
-        let before = listed.first().filter(|_| later).and_then(|first| first.updated_at.clone());
+        let before = listed
+            .first()
+            .filter(|_| later)
+            .and_then(|first| just_after(first.updated_at.as_deref()?));
         let mut unavailable = Vec::new();
         let users = match users(botpress, &bot, before.as_deref(), listed.is_empty()).await {
             Ok(users) => {
@@ -182,6 +187,12 @@ async fn users(botpress: &Botpress, bot: &Own, before: Option<&str>, nothing: bo
     Ok(incoming
         .map(|message| (message.conversation_id, shortened(&message.user_id)))
         .collect())
+}
+
+/// A second later: of what happened in that one, Botpress tells milliseconds and knows more.
+fn just_after(text: &str) -> Option<String> {
+    let moment: Timestamp = text.parse().ok()?;
+    Some(rfc3339(moment.as_millisecond().saturating_add(1000)))
 }
 
 #[derive(Deserialize)]

@@ -93,7 +93,10 @@ async fn deploy(botpress: &Botpress, bot: Own) -> Result<Deployed> {
         Ok(shown) => Ok(Deployed::of(&bot, &shown.bot, false)),
         Err(error) => {
             let request_id = &botpress.http.session().request_id;
-            let why = format!("version '{}' was deployed, and how the bot stands was not told", shortened(&version.name));
+            let why = format!(
+                "version '{}' was deployed, and how the bot stands was not told",
+                shortened(&version.name)
+            );
             error.log(request_id);
             Ok(Deployed {
                 bot_id: bot.id().to_owned(),

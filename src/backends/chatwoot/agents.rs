@@ -108,10 +108,7 @@ impl Tool for AgentsStatus {
             }
         };
         Ok(Agents {
-            next_cursor: agents
-                .last()
-                .filter(|_| more)
-                .map(|last| session.seal_cursor(&last.id.to_string())),
+            next_cursor: agents.last().filter(|_| more).map(|last| session.seal_cursor(&last.id.to_string())),
             agents: agents
                 .into_iter()
                 .map(|agent| AgentStatus {

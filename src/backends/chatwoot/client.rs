@@ -108,7 +108,10 @@ impl Connected for Chatwoot {
 impl Chatwoot {
     /// Reads JSON of the tenant's account.
     pub(super) async fn read<T: DeserializeOwned>(&self, api: Api, path: &str, query: &[(&str, &str)]) -> Result<T> {
-        self.reply(api, path, query).await?.json(said).map_err(|error| self.no_account(error))
+        self.reply(api, path, query)
+            .await?
+            .json(said)
+            .map_err(|error| self.no_account(error))
     }
 
     /// The same, whatever the status: for a route that not every version has.
@@ -213,15 +216,9 @@ pub(super) fn not_chatwoot(why: impl Into<String>) -> Error {
 /// Chatwoot's own words about a failure: `{"error": …}`, `{"errors": [text or {message}]}`, `{"message": …}` or `{"description": …}`.
 pub(super) fn said(body: &Value) -> Option<String> {
     let first = &body["errors"][0];
-    [
-        &body["error"],
-        first,
-        &first["message"],
-        &body["message"],
-        &body["description"],
-    ]
-    .into_iter()
-    .find_map(|words| words.as_str().map(str::to_owned))
+    [&body["error"], first, &first["message"], &body["message"], &body["description"]]
+        .into_iter()
+        .find_map(|words| words.as_str().map(str::to_owned))
 }
 
 /// A number, which may come as text.

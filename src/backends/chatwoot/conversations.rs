@@ -193,12 +193,7 @@ impl Tool for ListConversations {
 }
 
 /// So many conversations from a place on, and the place where there are more.
-pub(super) async fn gather(
-    chatwoot: &Chatwoot,
-    wanted: Wanted<'_>,
-    mut place: Place,
-    limit: usize,
-) -> Result<(Vec<Raw>, Option<Place>)> {
+pub(super) async fn gather(chatwoot: &Chatwoot, wanted: Wanted<'_>, mut place: Place, limit: usize) -> Result<(Vec<Raw>, Option<Place>)> {
     let mut found: Vec<Raw> = Vec::new();
     // The list is in motion: who writes meanwhile comes to its top, and pushes others onto the next page once more.
     let mut known = HashSet::new();
@@ -235,9 +230,7 @@ async fn page(chatwoot: &Chatwoot, wanted: Wanted<'_>, page: u32) -> Result<Page
     let filtered = async |conditions: Value| chatwoot.ask("/conversations/filter", &[("page", &number)], &conditions).await;
     let listed = async |query: &[(&str, &str)]| chatwoot.read(Api::V1, "/conversations", query).await;
     let envelope: Envelope = match wanted {
-        Wanted::Of(status) => {
-            listed(&[("status", status.name()), ("assignee_type", "all"), ("page", &number)]).await?
-        }
+        Wanted::Of(status) => listed(&[("status", status.name()), ("assignee_type", "all"), ("page", &number)]).await?,
         // What was said is looked for in conversations of any status.
         Wanted::Saying(text) => listed(&[("q", text), ("status", "all"), ("page", &number)]).await?,
         Wanted::Assigned(agent, status) => {
@@ -274,10 +267,7 @@ impl Envelope {
     fn open(self) -> Result<Page> {
         match (self.data, self.payload) {
             (Some(page), _) => Ok(page),
-            (None, Some(payload)) => Ok(Page {
-                payload,
-                meta: self.meta,
-            }),
+            (None, Some(payload)) => Ok(Page { payload, meta: self.meta }),
             (None, None) => Err(not_chatwoot("a list without a payload")),
         }
     }

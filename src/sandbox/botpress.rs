@@ -194,7 +194,7 @@ impl Botpress {
     async fn take(&self, request: Request) -> Response {
         let (head, body) = request.into_parts();
         let Ok(body) = to_bytes(body, BODY_MAX).await else {
-            return failure(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", "The payload is too large");
+            return failure(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", "The payload is too large").into_response();
         };
         let asked = Asked {
             path: head.uri.path().to_owned(),
@@ -213,7 +213,7 @@ impl Botpress {
                 state.asked.pop_front();
             }
             let before = state.writes;
-            let response = state.answer(&asked).unwrap_or_else(|refused| refused);
+            let response = state.answer(&asked).unwrap_or_else(Refusal::into_response);
             (response, state.writes > before)
         };
         if wrote && let Some(pause) = self.faults.slow_after_run() {
@@ -241,17 +241,17 @@ impl Asked {
         self.headers.get(name)?.to_str().ok()
     }
 
-    fn json(&self) -> Result<Value, Response> {
+    fn json(&self) -> Result<Value, Refusal> {
         serde_json::from_slice(&self.body).map_err(|_| failure(StatusCode::BAD_REQUEST, "InvalidPayload", "The body is no JSON"))
     }
 
-    fn time(&self, name: &str) -> Result<Timestamp, Response> {
+    fn time(&self, name: &str) -> Result<Timestamp, Refusal> {
         let text = self.query.get(name).ok_or_else(|| invalid_query(&format!("{name} is required")))?;
         text.parse().map_err(|_| invalid_query(&format!("{name} must be an ISO 8601 date")))
     }
 
     /// The page that is asked for, and what comes after it.
-    fn page<T: Clone>(&self, all: &[T]) -> Result<(Vec<T>, Value), Response> {
+    fn page<T: Clone>(&self, all: &[T]) -> Result<(Vec<T>, Value), Refusal> {
         let length: usize = match self.query.get("pageSize") {
             Some(text) => text.parse().unwrap_or(0),
             None => PAGE,
@@ -276,7 +276,7 @@ impl Asked {
 }
 
 impl State {
-    fn answer(&mut self, asked: &Asked) -> Result<Response, Response> {
+    fn answer(&mut self, asked: &Asked) -> Result<Response, Refusal> {
         let workspaces = self.workspaces(asked)?;
         let segments: Vec<_> = asked.path.split('/').filter(|segment| !segment.is_empty()).collect();
         match segments.as_slice() {
@@ -301,7 +301,7 @@ impl State {
         }
     }
 
-    fn workspaces(&self, asked: &Asked) -> Result<Vec<String>, Response> {
+    fn workspaces(&self, asked: &Asked) -> Result<Vec<String>, Refusal> {
         let token = asked.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let known = token.and_then(|token| self.tokens.get(token)).cloned();
         known.ok_or_else(|| {
@@ -313,7 +313,7 @@ impl State {
         })
     }
 
-    fn admin(&mut self, asked: &Asked, workspace: &str, path: &[&str]) -> Result<Response, Response> {
+    fn admin(&mut self, asked: &Asked, workspace: &str, path: &[&str]) -> Result<Response, Refusal> {
         let [id, rest @ ..] = path else {
             if asked.method != Method::GET {
                 return Err(no_route());
@@ -396,7 +396,7 @@ impl Bot {
         shown
     }
 
-    fn change(&mut self, change: &Value) -> Result<(), Response> {
+    fn change(&mut self, change: &Value) -> Result<(), Refusal> {
         let invalid = |words: &str| failure(StatusCode::BAD_REQUEST, "InvalidPayload", words);
         let Value::Object(change) = change else {
             return Err(invalid("The body must be an object"));
@@ -415,14 +415,14 @@ impl Bot {
         match change.get("configuration").map(|configuration| &configuration["data"]) {
             None | Some(Value::Null) => {}
             // What the bot's schema asks for.
-            Some(Value::Object(data)) if data.get("saludo").is_none_or(Value::is_string) => self.configuration = data.clone(),
+            Some(Value::Object(data)) if data.get("saludo").is_none_or(Value::is_string) => self.configuration.clone_from(data),
             Some(_) => return Err(invalid("configuration: data/saludo must be string")),
         }
         self.updated_at = Timestamp::now();
         Ok(())
     }
 
-    fn runtime(&self, asked: &Asked, what: &str) -> Result<Response, Response> {
+    fn runtime(&self, asked: &Asked, what: &str) -> Result<Response, Refusal> {
         match what {
             "conversations" => {
                 let mut all = self.conversations.clone();
@@ -511,15 +511,33 @@ fn written(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-fn failure(status: StatusCode, kind: &str, words: &str) -> Response {
-    let body = json!({ "id": "err_20261121090000x00000000", "code": status.as_u16(), "type": kind, "message": words });
-    (status, Json(body)).into_response()
+/// What it answers instead.
+struct Refusal {
+    status: StatusCode,
+    kind: &'static str,
+    words: String,
 }
 
-fn invalid_query(words: &str) -> Response {
+impl Refusal {
+    fn into_response(self) -> Response {
+        let Self { status, kind, words } = self;
+        let body = json!({ "id": "err_20261121090000x00000000", "code": status.as_u16(), "type": kind, "message": words });
+        (status, Json(body)).into_response()
+    }
+}
+
+fn failure(status: StatusCode, kind: &'static str, words: &str) -> Refusal {
+    Refusal {
+        status,
+        kind,
+        words: words.to_owned(),
+    }
+}
+
+fn invalid_query(words: &str) -> Refusal {
     failure(StatusCode::BAD_REQUEST, "InvalidQuery", words)
 }
 
-fn no_route() -> Response {
+fn no_route() -> Refusal {
     failure(StatusCode::NOT_FOUND, "MethodNotFound", "The requested method does not exist")
 }

@@ -244,37 +244,37 @@ impl State {
             .into_response(),
             ["api", "v1", "profile"] if is(Method::GET) => match self.user(asked) {
                 Ok(memberships) => Json(profile(memberships)).into_response(),
-                Err(refused) => refused,
+                Err(refused) => refused.into_response(),
             },
             ["api", version @ ("v1" | "v2"), "accounts", account, rest @ ..] => match self.member(asked, account) {
                 Ok((account, administrator)) => self.of_account(asked, version, rest, account, administrator),
-                Err(refused) => refused,
+                Err(refused) => refused.into_response(),
             },
             _ => no_route(),
         }
     }
 
     /// The user whose token came.
-    fn user(&self, asked: &Asked) -> Result<&[(u64, bool)], Response> {
+    fn user(&self, asked: &Asked) -> Result<&[(u64, bool)], Refusal> {
         let Some(token) = asked.headers.get("api_access_token").and_then(|token| token.to_str().ok()) else {
             let words = json!({ "errors": ["You need to sign in or sign up before continuing."] });
-            return Err((StatusCode::UNAUTHORIZED, Json(words)).into_response());
+            return Err(Refusal(StatusCode::UNAUTHORIZED, words));
         };
         let known = self.tokens.get(token).map(Vec::as_slice);
-        known.ok_or_else(|| refusal(StatusCode::UNAUTHORIZED, "Invalid Access Token"))
+        known.ok_or_else(|| Refusal::of(StatusCode::UNAUTHORIZED, "Invalid Access Token"))
     }
 
     /// The account, and whether the user is an administrator of it.
-    fn member(&self, asked: &Asked, account: &str) -> Result<(&Account, bool), Response> {
+    fn member(&self, asked: &Asked, account: &str) -> Result<(&Account, bool), Refusal> {
         let memberships = self.user(asked)?;
         let id: u64 = account.parse().unwrap_or(0);
         let Some(account) = self.accounts.get(&id) else {
-            return Err(refusal(StatusCode::NOT_FOUND, "Resource could not be found"));
+            return Err(Refusal::of(StatusCode::NOT_FOUND, "Resource could not be found"));
         };
         let membership = memberships.iter().find(|(of, _)| *of == id);
         membership
             .map(|(_, administrator)| (account, *administrator))
-            .ok_or_else(|| refusal(StatusCode::UNAUTHORIZED, "You are not authorized to access this account"))
+            .ok_or_else(|| Refusal::of(StatusCode::UNAUTHORIZED, "You are not authorized to access this account"))
     }
 
     fn of_account(&self, asked: &Asked, version: &str, path: &[&str], account: &Account, administrator: bool) -> Response {
@@ -598,8 +598,21 @@ fn e164(phone: &str) -> String {
     format!("+{country}{digits}")
 }
 
+/// What it answers instead.
+struct Refusal(StatusCode, Value);
+
+impl Refusal {
+    fn of(status: StatusCode, words: &str) -> Self {
+        Self(status, json!({ "error": words }))
+    }
+
+    fn into_response(self) -> Response {
+        (self.0, Json(self.1)).into_response()
+    }
+}
+
 fn refusal(status: StatusCode, words: &str) -> Response {
-    (status, Json(json!({ "error": words }))).into_response()
+    Refusal::of(status, words).into_response()
 }
 
 fn no_route() -> Response {

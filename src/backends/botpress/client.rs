@@ -108,19 +108,17 @@ impl Connected for Botpress {
 
     async fn test(&self) -> Result<Tested> {
         #[derive(Deserialize)]
-        struct Some {
+        struct Page {
             #[serde(rename = "bots")]
             _bots: Vec<Value>,
         }
-        let refused = match self.read::<Some>("/v1/admin/bots", &[("pageSize", "1")]).await {
-            Ok(_) => {
-                return Ok(Tested {
-                    ok: true,
-                    version: None,
-                    detail: "The token works, and may see the workspace's bots.".to_owned(),
-                });
-            }
-            Err(error) => error,
+        let listed: Result<Page> = self.read("/v1/admin/bots", &[("pageSize", "1")]).await;
+        let Err(refused) = listed else {
+            return Ok(Tested {
+                ok: true,
+                version: None,
+                detail: "The token works, and may see the workspace's bots.".to_owned(),
+            });
         };
         if refused.code() != "credential_refused" && refused.kind() != Kind::NotFound {
             return Err(refused);

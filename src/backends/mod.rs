@@ -10,6 +10,7 @@ pub mod client;
 mod connection;
 pub mod docker;
 pub mod docs;
+mod figures;
 pub mod generate;
 mod guard;
 pub mod llm;
@@ -66,7 +67,13 @@ pub fn tools() -> Vec<Definition> {
 
 /// Every kind of backend that a tenant can connect.
 pub fn kinds() -> Vec<Kind> {
-    vec![kind::<docker::Docker>(), kind::<n8n::N8n>(), kind::<prometheus::Prometheus>()]
+    vec![
+        kind::<botpress::Botpress>(),
+        kind::<chatwoot::Chatwoot>(),
+        kind::<docker::Docker>(),
+        kind::<n8n::N8n>(),
+        kind::<prometheus::Prometheus>(),
+    ]
 }
 
 /// The gateway's own catalogue.

@@ -7,10 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Unavailable,
     catalogue::Figure,
     client::{Prometheus, no_series},
-    rounded,
+    no_data, rounded,
 };
 use crate::{
     auth::Scope,
@@ -18,6 +17,7 @@ use crate::{
         Connected as _, Session,
         client::shortened,
         docker::{self, Docker, Load, Share},
+        figures::Unavailable,
     },
     error::{Error, Kind, Result},
     tool::{Category, Definition, Route, Tool, tool},
@@ -231,7 +231,7 @@ impl Status {
             let value = match value {
                 Ok(Some(value)) => value,
                 Ok(None) => {
-                    self.unavailable.push(Unavailable::no_data(figure.name()));
+                    self.unavailable.push(no_data(figure.name()));
                     continue;
                 }
                 Err(error) => {

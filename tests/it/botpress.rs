@@ -34,13 +34,14 @@ async fn test(app: &App, tenant: &Tenant) -> Reply {
 }
 
 async fn botmaster(app: &App, tenant: &Tenant) -> User {
-    let wide = json!({ "limits": { "general": { "per_minute": 10_000, "per_hour": 100_000, "burst": 1000 }, "categories": { "bots": { "per_minute": 10_000 } } } });
+    let wide = json!({ "limits": { "general": { "per_minute": 10_000, "per_hour": 100_000, "burst": 1000 }, "categories": { "bots": { "per_minute": 1_000_000 } } } });
     app.user_with(tenant, &["read:bots", "write:bots"], wide).await
 }
 
 /// A tenant with the shop's workspace on a played Botpress, a user who may work on bots, and the Botpress.
 async fn botted(app: &App) -> (Tenant, User, Botpress) {
-    let tenant = app.tenant("luna").await;
+    // A zone whose days all have 24 hours, as the played ones have.
+    let tenant = app.tenant_with("luna", json!({ "time_zone": "UTC" })).await;
     let played = Botpress::new().with_token(TOKEN, &[WORKSPACE]).with_shop(WORKSPACE);
     let url = app.vendors.play("botpress", played.router());
     connect(app, &tenant, &url, TOKEN, WORKSPACE).await.assert_status(200);
@@ -104,6 +105,13 @@ async fn a_long_list_of_bots_goes_on_where_it_ended() {
         found.dedup();
         assert_eq!(found.len(), 130, "{limit}");
     }
+    // A request for each bot: of a long page, the first are asked about.
+    let long = user.get(&format!("{BOTS}?limit=200")).await;
+    assert_eq!(missing(&long.json), ["channels", "conversations_count"]);
+    assert_eq!(
+        (&long.json["bots"][49]["channels"], &long.json["bots"][50]["channels"]),
+        (&json!([]), &Value::Null)
+    );
     // Botpress gives at most 100 on a page.
     assert!(!played.asked().iter().any(|line| line.contains("pageSize=120")));
 }

@@ -30,13 +30,14 @@ async fn test(app: &App, tenant: &Tenant) -> Reply {
 }
 
 async fn reader(app: &App, tenant: &Tenant) -> User {
-    let wide = json!({ "limits": { "general": { "per_minute": 10_000, "per_hour": 100_000, "burst": 1000 }, "categories": { "support": { "per_minute": 10_000 } } } });
+    let wide = json!({ "limits": { "general": { "per_minute": 10_000, "per_hour": 100_000, "burst": 1000 }, "categories": { "support": { "per_minute": 1_000_000 } } } });
     app.user_with(tenant, &["read:support"], wide).await
 }
 
 /// A tenant with the shop's account on a played Chatwoot, a user who may read support, and the Chatwoot.
 async fn supported(app: &App, played: Chatwoot) -> (Tenant, User, Chatwoot) {
-    let tenant = app.tenant("luna").await;
+    // A zone whose days all have 24 hours, as the played ones have.
+    let tenant = app.tenant_with("luna", json!({ "time_zone": "UTC" })).await;
     let played = played.with_shop(3).with_token(TOKEN, &[(3, true)]);
     let url = app.vendors.play("chatwoot", played.router());
     connect(app, &tenant, &url, json!({ "access_token": TOKEN, "account_id": 3 }))
@@ -278,6 +279,16 @@ async fn a_chatwoot_without_search_looks_through_messages_and_says_so() {
     let second = user.get(&format!("{SEARCH}?query=murta&limit=30&cursor={cursor}")).await;
     assert_eq!(ids(&second).len(), 10);
     assert!(second.json.get("next_cursor").is_none());
+}
+
+#[tokio::test]
+async fn a_sign_at_which_the_index_of_messages_fails_is_looked_for_all_the_same() {
+    let app = App::start().await;
+    let (_, user, _) = supported(&app, Chatwoot::new().with_indexed_search()).await;
+    let found = user.get(&format!("{SEARCH}?query=20%3A00")).await;
+    assert_eq!(ids(&found), ["104"]);
+    assert_eq!(missing(&found.json), ["contacts"]);
+    assert_eq!(missing(&user.get(&format!("{SEARCH}?query=refund")).await.json), Vec::<&str>::new());
 }
 
 #[tokio::test]

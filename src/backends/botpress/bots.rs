@@ -20,7 +20,8 @@ pub(super) fn tools() -> Vec<Definition> {
 }
 
 const LIMIT_DEFAULT: u32 = 50;
-/// How many bots are looked at at once, and how long all of that may take.
+/// How many bots are looked at, a request each; how many at once; how long all of that may take.
+const LOOKS_MAX: usize = 50;
 const AT_ONCE: usize = 8;
 const CHANNELS_WITHIN: Duration = Duration::from_secs(15);
 /// The longest page of one bot: it holds the schemas of all its integrations.
@@ -88,7 +89,7 @@ impl Tool for ListBots {
         let (listed, next) = listed(botpress, token, limit).await?;
         // What cannot be told of some in time is null; the list itself is there.
         let until = (session.deadline - Duration::from_secs(3)).min(Instant::now() + CHANNELS_WITHIN);
-        let asked = listed.iter().map(|bot| bot.id.clone()).map(|id| async move {
+        let asked = listed.iter().take(LOOKS_MAX).map(|bot| bot.id.clone()).map(|id| async move {
             timeout_at(until, channels(botpress, &id))
                 .await
                 .unwrap_or_else(|_| Err(Error::new(Kind::Timeout, "'botpress' did not answer in time")))
@@ -98,6 +99,9 @@ impl Tool for ListBots {
         let mut unavailable = Vec::new();
         if let Some(error) = channels.iter().find_map(|channels| channels.as_ref().err()) {
             unavailable.push(Unavailable::failed("channels", error, &session.request_id));
+        } else if listed.len() > LOOKS_MAX {
+            let reason = format!("They are asked for bot by bot, for {LOOKS_MAX} on a page; ask for shorter pages");
+            unavailable.push(Unavailable::new("channels", reason));
         }
         unavailable.push(Unavailable::new(
             "conversations_count",
@@ -106,7 +110,7 @@ impl Tool for ListBots {
         Ok(Bots {
             bots: listed
                 .into_iter()
-                .zip(channels)
+                .zip(channels.into_iter().map(Result::ok).chain(std::iter::repeat(None)))
                 .map(|(bot, channels)| Bot {
                     status: match bot.deployed_at {
                         Some(_) => Status::Active,
@@ -114,7 +118,7 @@ impl Tool for ListBots {
                     },
                     name: shortened(&bot.name),
                     id: bot.id,
-                    channels: channels.ok(),
+                    channels,
                     conversations_count: None,
                 })
                 .collect(),

@@ -136,7 +136,8 @@ impl Connected for Botpress {
                 "Botpress refuses the token; it may be revoked, or the key of a bot: make a personal access token, and set the connection again",
             )
             .coded("credential_refused")),
-            _ => Err(not_botpress(format!("HTTP {} for the account", reply.status.as_u16()))),
+            429 | 500.. => Err(reply.refusal(said)),
+            status => Err(not_botpress(format!("HTTP {status} for the account"))),
         }
     }
 }

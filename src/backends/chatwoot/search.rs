@@ -48,7 +48,7 @@ struct SearchConversations {
     cursor: Option<String>,
 }
 
-/// Conversations that were found: those of a customer who is called so first, then by when it was said, the latest first.
+/// Conversations that were found: those of a customer who is called so, and those in which it was said, each the latest first.
 #[derive(Serialize, JsonSchema)]
 struct Found {
     conversations: Vec<Conversation>,

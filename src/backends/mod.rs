@@ -71,6 +71,7 @@ pub fn kinds() -> Vec<Kind> {
         kind::<llm::Llm>(),
         kind::<n8n::N8n>(),
         kind::<prometheus::Prometheus>(),
+        kind::<supabase::Supabase>(),
     ]
 }
 

@@ -21,7 +21,7 @@ use serde::Deserialize;
 pub use self::{
     client::Docker,
     registry::{Registered, Settings as ServiceSettings, Type, is_repository},
-    services::{Share, containers_running, services_healthy},
+    services::{Described, Share, containers_running, described, services_healthy},
 };
 use crate::tool::Definition;
 

@@ -230,7 +230,6 @@ async fn a_models_workflow_is_checked_and_made_fit_to_run() {
 async fn what_does_not_pass_the_check_is_sent_back_once_and_then_replaced() {
     let app = App::start().await;
     let tenant = app.tenant("luna").await;
-    let user = maker(&app, &tenant).await;
     let model = writer(&app, &tenant).await;
     let with = |change: &dyn Fn(&mut Value)| {
         let mut answer = good_answer();
@@ -281,6 +280,8 @@ async fn what_does_not_pass_the_check_is_sent_back_once_and_then_replaced() {
         ),
     ];
     for (answer, complaint) in wrong {
+        // A token of its own: no limits are wide enough for all.
+        let user = maker(&app, &tenant).await;
         let before = model.asked().len();
         model.say(Says::Text(answer.clone()));
         model.say(Says::Text(good_answer().to_string()));
@@ -523,10 +524,12 @@ fn hostile() -> Value {
         "Evil": { "properties": { evil: { "enum": [evil], "description": evil }, "list": { "$ref": "#/components/schemas/List" }, "m": { "type": "object", "additionalProperties": { "$ref": "#/components/schemas/Map" } } } },
         "Map": { "type": "object", "additionalProperties": { "$ref": "#/components/schemas/Map" } },
     });
-    for name in ["Any", "Object", "String", "Client", "None", "Promise", evil] {
+    for (index, name) in ["Any", "Object", "String", "Client", "None", "Promise", evil]
+        .into_iter()
+        .enumerate()
+    {
         schemas[name] = json!({ "type": "object", "properties": { "constructor": { "$ref": "#/components/schemas/Evil" } } });
-        paths["/p0/{class}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["oneOf"][0] = Value::Null;
-        paths[format!("/types/{}", name.len())] = json!({ "get": { "responses": { "200": { "content": { "application/json": { "schema": { "$ref": format!("#/components/schemas/{}", name.replace('~', "~0").replace('/', "~1")) } } } } } } });
+        paths[format!("/types/{index}")] = json!({ "get": { "responses": { "200": { "content": { "application/json": { "schema": { "$ref": format!("#/components/schemas/{}", name.replace('~', "~0").replace('/', "~1")) } } } } } } });
     }
     json!({
         "openapi": "3.1.0", "info": { "title": evil, "description": evil }, "servers": [{ "url": format!("https://x.cl/{evil}") }],

@@ -7,6 +7,7 @@ use serde_json::Value;
 /// Every page, by the name that a tenant asks for. A new backend is a line here.
 const PAGES: &[(&str, &str)] = &[
     ("docker", include_str!("../../../docs/backends/docker.md")),
+    ("llm", include_str!("../../../docs/backends/llm.md")),
     ("n8n", include_str!("../../../docs/backends/n8n.md")),
     ("prometheus", include_str!("../../../docs/backends/prometheus.md")),
     ("smartermcp", include_str!("../../../docs/backends/smartermcp.md")),

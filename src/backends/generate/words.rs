@@ -57,10 +57,13 @@ fn plain(letter: char) -> char {
     }
 }
 
-/// A text on one line, of at most so many letters.
+/// A text on one line, of at most so many letters, without those that nobody sees and that turn a line about.
 pub(super) fn line(text: &str, most: usize) -> String {
+    let unseen = |letter: &char| {
+        letter.is_control() || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
     let words: Vec<_> = text.split_whitespace().collect();
-    let line: String = words.join(" ").chars().filter(|letter| !letter.is_control()).collect();
+    let line: String = words.join(" ").chars().filter(|letter| !unseen(letter)).collect();
     match line.char_indices().nth(most) {
         None => line,
         Some((end, _)) => line[..end].trim_end().to_owned(),

@@ -737,10 +737,9 @@ pub(super) fn capital(word: &str) -> String {
     }
 }
 
-/// A text for a comment: on one line, without what ends a comment, is a tag of one, or turns the line about.
+/// A text for a comment: on one line, without what ends a comment or is a tag of one.
 fn remark(text: &str) -> String {
-    let turns = |letter: &char| !matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    let plain: String = text.chars().take(4 * REMARK_MAX).filter(turns).collect();
+    let plain: String = text.chars().take(4 * REMARK_MAX).collect();
     crate::backends::generate::words::line(&plain, REMARK_MAX)
         .replace('@', "(at)")
         .replace("*/", "* /")

@@ -270,7 +270,7 @@ fn steps(
     let mut read = Vec::new();
     let mut write = Vec::new();
     let mut tell = Vec::new();
-    let mut stored = false;
+    let mut stored = Vec::new();
     for (index, (place, service)) in chosen.iter().enumerate() {
         let verb = place.and_then(|place| verbs.iter().rev().find(|(verb, _)| *verb < place).map(|(_, verb)| *verb));
         let does = match (service.kind, verb.or(purpose)) {
@@ -280,8 +280,7 @@ fn steps(
             }
             (Kind::Storage, Some(Purpose::Read)) if index == 0 => Does::Read,
             (Kind::Storage, _) => {
-                stored = true;
-                write.push(step(service, Does::Write, "upload"));
+                stored.push(step(service, Does::Write, "upload"));
                 continue;
             }
             (Kind::Figures, _) => Does::Read,
@@ -309,11 +308,9 @@ fn steps(
         other.name = format!("{stranger}: call");
         read.push(other);
     }
-    // Files are made of what was read, once.
-    if stored {
-        write.insert(0, file());
-    }
-    let mut steps: Vec<Step> = read.into_iter().chain(write).chain(tell).collect();
+    // A file is made once, for all that store it.
+    let file = (!stored.is_empty()).then(file);
+    let mut steps: Vec<Step> = read.into_iter().chain(write).chain(file).chain(stored).chain(tell).collect();
     let mut names =
         std::collections::HashSet::from(["Schedule", "Form", "Manual", "Webhook", "Prepare", "Summary", "Read me"].map(str::to_owned));
     for (index, step) in steps.iter_mut().enumerate() {
@@ -507,9 +504,16 @@ fn database(words: &Words) -> Option<String> {
     named(words.get(place.checked_sub(1)?))
 }
 
-/// The run's own account of itself: which steps did nothing is looked up when it runs.
+/// The run's own account of itself: which steps did nothing is looked up when it runs. n8n counts a step that is disabled as executed, so
+/// that what went in is compared with what came out.
 fn summary(name: &str, steps: &[Step]) -> Value {
-    let waiting: Vec<_> = steps.iter().filter(|step| step.disabled).map(|step| &step.name).collect();
+    let before = ["Prepare"].into_iter().chain(steps.iter().map(|step| step.name.as_str()));
+    let waiting: Vec<_> = steps
+        .iter()
+        .zip(before)
+        .filter(|(step, _)| step.disabled)
+        .map(|(step, before)| [step.name.as_str(), before])
+        .collect();
     let mut assignments = vec![
         assignment("workflow", "string", name),
         assignment("finished_at", "string", "={{ $now.toISO() }}"),
@@ -517,14 +521,15 @@ fn summary(name: &str, steps: &[Step]) -> Value {
     if !waiting.is_empty() {
         // A JSON list is one of JavaScript, too, and no name holds a brace.
         let list = serde_json::to_string(&waiting).unwrap_or_default();
-        assignments.push(assignment(
-            "steps_that_did_nothing",
-            "array",
-            &format!("={{{{ {list}.filter((name) => !$(name).isExecuted) }}}}"),
-        ));
+        let same = "JSON.stringify($(step).first()?.json) === JSON.stringify($(before).first()?.json)";
+        let found = format!("={{{{ {list}.filter(([step, before]) => {same}).map(([step]) => step) }}}}");
+        assignments.push(assignment(PASSED_ON, "array", &found));
     }
     json!({ "assignments": { "assignments": assignments }, "options": {} })
 }
+
+/// Where a run's output names the steps that did nothing.
+const PASSED_ON: &str = "steps_that_only_passed_on";
 
 fn note(steps: &[Step]) -> Value {
     let mut content = "## Before it does its work\n".to_owned();

@@ -71,8 +71,10 @@ pub fn kinds() -> Vec<Kind> {
         kind::<botpress::Botpress>(),
         kind::<chatwoot::Chatwoot>(),
         kind::<docker::Docker>(),
+        kind::<llm::Llm>(),
         kind::<n8n::N8n>(),
         kind::<prometheus::Prometheus>(),
+        kind::<supabase::Supabase>(),
     ]
 }
 

@@ -22,7 +22,7 @@ const ATTEMPT: Duration = Duration::from_secs(20);
 const ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause that a backend may ask for and still be waited for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest body of a refusal that is read for the backend's own words.
 const WORDS_MAX: usize = 64 * 1024;
 /// How much of a backend's own message is passed on.
@@ -575,7 +575,7 @@ impl Reply {
     }
 
     /// `Retry-After` in seconds (RFC 9110 §10.2.3); a date counts as none.
-    fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         let text = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
         text.trim().parse().ok().map(Duration::from_secs)
     }

@@ -68,6 +68,7 @@ pub fn tools() -> Vec<Definition> {
 pub fn kinds() -> Vec<Kind> {
     vec![
         kind::<docker::Docker>(),
+        kind::<llm::Llm>(),
         kind::<metabase::Metabase>(),
         kind::<n8n::N8n>(),
         kind::<prometheus::Prometheus>(),

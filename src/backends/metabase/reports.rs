@@ -14,7 +14,11 @@ use super::{
 };
 use crate::{
     auth::Scope,
-    backends::llm::{Llm, Prompt},
+    backends::{
+        Backend as _, Connected as _,
+        client::shortened,
+        llm::{Llm, Prompt},
+    },
     error::{Error, Kind, Result},
     tool::{Category, Definition, Route, Tool, tool},
 };
@@ -79,10 +83,10 @@ impl Tool for MakeReport {
     const SCOPE: Scope = Scope::ReadAnalytics;
     const CATEGORY: Category = Category::Analytics;
     const TIME_LIMIT: Duration = Duration::from_mins(1);
-    type Backend = (Metabase, Result<Option<Llm>>);
+    type Backend = Metabase;
     type Output = Report;
 
-    async fn call(self, (metabase, llm): &Self::Backend) -> Result<Report> {
+    async fn call(self, metabase: &Metabase) -> Result<Report> {
         let named = metabase.http.connection().resolve(self.query.trim());
         let found = match named.parse() {
             Ok(number) => Found::One(number),
@@ -96,7 +100,7 @@ impl Tool for MakeReport {
                 Ok(Report::of(answer, self.format, Some(question), None))
             }
             Found::None(closest) => {
-                let (answer, sql) = written(metabase, llm, &self.query, &closest).await?;
+                let (answer, sql) = written(metabase, &self.query, &closest).await?;
                 Ok(Report::of(answer, self.format, None, Some(sql)))
             }
         }
@@ -119,17 +123,15 @@ impl Report {
 }
 
 /// The answer of a query that a model writes, where the connection names a database for that.
-async fn written(metabase: &Metabase, llm: &Result<Option<Llm>>, query: &str, closest: &[String]) -> Result<(Answer, String)> {
-    let model = match llm {
-        Ok(model) => model.as_ref(),
-        Err(error) => return Err(error.repeated()),
-    };
-    let (database, model) = match (metabase.credential.database_id, model) {
+async fn written(metabase: &Metabase, query: &str, closest: &[String]) -> Result<(Answer, String)> {
+    let session = metabase.http.session();
+    // Opened only here: what is saved is answered however the model does.
+    let model = Option::<Llm>::open(session.clone()).await?;
+    let (database, model) = match (metabase.credential.database_id, &model) {
         (Some(database), Some(model)) => (database, model),
         (database, model) => return Err(missing(closest, database.is_none(), model.is_none())),
     };
     let schema = metabase.schema(database).await?;
-    let session = metabase.http.session();
     let today = session.tenant()?.usage.days.today(session.state.clock.millis()).to_string();
     let text = model
         .write(Prompt {
@@ -138,7 +140,9 @@ async fn written(metabase: &Metabase, llm: &Result<Option<Llm>>, query: &str, cl
             data: Some(&schema.told(&today)),
             answer_max: ANSWER_MAX,
         })
-        .await?;
+        .await;
+    session.note_health(Llm::NAME, text.as_ref().err().map(Error::kind));
+    let text = text?;
     let text = bare(&text);
     if text.trim_end_matches('.').eq_ignore_ascii_case("none") {
         return Err(no_question(format!(
@@ -174,10 +178,7 @@ fn nearest(closest: &[String]) -> String {
     if closest.is_empty() {
         return String::new();
     }
-    let quoted: Vec<_> = closest
-        .iter()
-        .map(|name| format!("'{}'", crate::backends::client::shortened(name)))
-        .collect();
+    let quoted: Vec<_> = closest.iter().map(|name| format!("'{}'", shortened(name))).collect();
     format!(" (the nearest are {})", quoted.join(", "))
 }
 

@@ -72,6 +72,7 @@ pub fn kinds() -> Vec<Kind> {
         kind::<chatwoot::Chatwoot>(),
         kind::<docker::Docker>(),
         kind::<llm::Llm>(),
+        kind::<metabase::Metabase>(),
         kind::<n8n::N8n>(),
         kind::<prometheus::Prometheus>(),
         kind::<supabase::Supabase>(),

@@ -148,7 +148,7 @@ pub const SHOP: &[Table] = &[
                 .of("customers", "id")
                 .says("Empresa en la que trabaja"),
             column("city", "text"),
-            column("country", "character").or("'CL'::character"),
+            column("country", "character").or("'CL'::bpchar"),
             column("tags", "text[]"),
             column("created_at", TIME).or("now()"),
         ],

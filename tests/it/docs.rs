@@ -578,6 +578,7 @@ async fn n8ns_records_are_kept_until_it_is_connected_and_then_its_own() {
     assert_eq!(
         live["relationships"],
         json!([
+            { "table": "execution", "column": "workflowId", "references_table": "workflow", "references_column": "id" },
             { "table": "workflow", "column": "nodes", "references_table": "node", "references_column": null },
             { "table": "workflow", "column": "tags", "references_table": "tag", "references_column": null },
         ])

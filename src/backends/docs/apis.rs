@@ -193,7 +193,8 @@ async fn of_backend(
 
 const METABASE: &str = "metabase";
 
-/// Metabase shows its document to everybody who reaches it (since 0.55).
+/// Metabase shows its document to everybody who reaches it (its route `/docs` is not among those that ask who is there), since 0.55.
+/// The address in it is empty.
 async fn metabase(session: &Session) -> Result<Option<Value>> {
     let connection = session.connection(METABASE).await?;
     let client = Client::open(connection, session.clone()).await?;
@@ -201,8 +202,10 @@ async fn metabase(session: &Session) -> Result<Option<Value>> {
     match reply.status.as_u16() {
         401 | 403 | 404 => Ok(None),
         _ => {
-            let document: Value = reply.json(|_| None)?;
+            let mut document: Value = reply.json(|_| None)?;
             if is_openapi(&document) {
+                let base = client.connection().url.as_str().trim_end_matches('/');
+                document["servers"] = serde_json::json!([{ "url": base }]);
                 Ok(Some(document))
             } else {
                 Err(Error::new(

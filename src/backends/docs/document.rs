@@ -133,16 +133,15 @@ fn leave_paths_out(document: &mut Value) {
             "openapi" | "swagger" | "info" | "servers" | "host" | "basePath" | "schemes" | "paths"
         )
     });
-    let Some(paths) = object.get_mut("paths").and_then(Value::as_object_mut) else {
-        return;
-    };
-    let mut room = LONGEST / 2;
-    paths.retain(|path, operations| {
-        let needed = path.len() + length(operations).unwrap_or(LONGEST);
-        let fits = needed <= room;
-        room = if fits { room - needed } else { 0 };
-        fits
-    });
+    if let Some(paths) = object.get_mut("paths").and_then(Value::as_object_mut) {
+        let mut room = LONGEST / 2;
+        paths.retain(|path, operations| {
+            let needed = path.len() + length(operations).unwrap_or(LONGEST);
+            let fits = needed <= room;
+            room = if fits { room - needed } else { 0 };
+            fits
+        });
+    }
     // What stands beside the paths is short, unless somebody wants it not to be.
     if length(document).unwrap_or(LONGEST) > LONGEST {
         *document = Value::Object(Map::new());
@@ -206,6 +205,6 @@ mod tests {
         assert_eq!(kept.value().unwrap()["paths"].as_object().unwrap().len(), 1);
         assert!(kept.text.get().len() < LONGEST);
         let kept = Document::of(json!({ "openapi": "3.0.0", "info": { "title": "t".repeat(LONGEST) } })).unwrap();
-        assert_eq!(kept.text.get(), "{}");
+        assert!(kept.text.get() == "{}", "whatever stands beside the paths");
     }
 }

@@ -23,6 +23,7 @@
 mod api;
 mod checks;
 mod demo;
+mod document;
 mod engine;
 mod executions;
 mod mcp;
@@ -115,6 +116,7 @@ impl Sandbox {
             .route("/executions/{id}", get(executions::show))
             .method_not_allowed_fallback(api::method_not_allowed)
             .route_layer(middleware::from_fn_with_state(self.clone(), api::ask_for_key))
+            .route("/docs/swagger-ui-init.js", get(document::script))
             .fallback(async || message(StatusCode::NOT_FOUND, "not found"));
         let whole = Router::new()
             .nest("/api/v1", api)

@@ -1,5 +1,6 @@
-//! What n8n keeps, from the document of its public API: the records that it serves, among its schemas, and the execution, which
-//! has none of its own and is described where it is answered.
+//! What n8n keeps, from the document of its public API: the records that it serves, which are those of its schemas that have an id,
+//! and the execution, which has no schema of its own and is described where it is answered. What refers to what, it says nowhere
+//! outright: where a schema holds another, or a property is called after one (`workflowId`).
 
 use serde_json::Value;
 
@@ -53,9 +54,12 @@ pub(super) fn schema(document: &Value) -> Schema {
 
 impl Schema {
     fn take(&mut self, name: &str, definition: &Value) {
-        let Some(properties) = definition["properties"].as_object().filter(|properties| !properties.is_empty()) else {
+        let Some(properties) = definition["properties"].as_object() else {
             return;
         };
+        if !["id", "versionId"].iter().any(|id| properties.contains_key(*id)) {
+            return;
+        }
         let required: Vec<&str> = definition["required"]
             .as_array()
             .into_iter()
@@ -64,12 +68,13 @@ impl Schema {
             .collect();
         let mut columns = Vec::new();
         for (column, property) in properties {
-            if let Some(references_table) = refers_to(property) {
+            let by_name = column.strip_suffix("Id").map(|record| (record.to_owned(), Some("id".to_owned())));
+            if let Some((references_table, references_column)) = refers_to(property).map(|record| (record, None)).or(by_name) {
                 self.relationships.push(Relationship {
                     table: name.to_owned(),
                     column: column.clone(),
                     references_table,
-                    references_column: None,
+                    references_column,
                 });
             }
             columns.push(Column {
@@ -114,15 +119,16 @@ mod tests {
     fn records_are_taken_the_newer_description_first_and_lists_and_requests_are_not() {
         let document = json!({
             "components": { "schemas": {
-                "tag": { "properties": { "name": { "type": "string" } } },
+                "tag": { "properties": { "id": { "type": "string" } } },
                 "tagPublicDto.generated": { "required": ["id"], "properties": { "id": { "type": "string" }, "at": { "type": "string", "format": "date-time", "nullable": true } } },
-                "workflow": { "properties": { "tags": { "type": "array", "items": { "$ref": "#/components/schemas/tagPublicDto.generated" } }, "meta": { "$ref": "#/components/schemas/meta" } } },
-                "workflowList": { "properties": { "data": { "type": "array" } } },
-                "createColumnRequest": { "properties": { "name": { "type": "string" } } },
+                "workflow": { "properties": { "versionId": { "type": "string" }, "tags": { "type": "array", "items": { "$ref": "#/components/schemas/tagPublicDto.generated" } }, "meta": { "$ref": "#/components/schemas/meta" } } },
+                "workflowList": { "properties": { "id": {}, "data": { "type": "array" } } },
+                "createColumnRequest": { "properties": { "id": {}, "name": { "type": "string" } } },
+                "saml-configuration": { "properties": { "entityID": { "type": "string" } } },
                 "word": { "type": "string" },
             } },
             "paths": { "/executions/{executionId}": { "get": { "responses": { "200": { "content": { "application/json": { "schema": {
-                "properties": { "id": { "type": "string" } },
+                "properties": { "id": { "type": "string" }, "workflowId": { "type": "string" }, "otherId": { "type": "string" } },
             } } } } } } } },
         });
         let schema = schema(&document).sorted();
@@ -134,7 +140,15 @@ mod tests {
             ("at", "date-time", true)
         );
         assert!(!tag[1].nullable);
-        assert_eq!(schema.relationships.len(), 1, "what is not among the tables is not referred to");
-        assert_eq!(schema.relationships[0].references_table, "tag");
+        let related: Vec<_> = schema
+            .relationships
+            .iter()
+            .map(|found| (found.column.as_str(), found.references_table.as_str()))
+            .collect();
+        assert_eq!(
+            related,
+            [("workflowId", "workflow"), ("tags", "tag")],
+            "what is not among the tables is not referred to"
+        );
     }
 }

@@ -414,7 +414,9 @@ async fn move_secrets(config: &Config, vault: Option<Arc<Vault>>, store: &Store,
         KeyKept::Transit => {
             "It is in the database, wrapped by Vault's Transit key: every gateway on it needs VAULT_ADDR from now on. The key before it opens backups made before; keep it as long as those.\n"
         }
-        KeyKept::File => "It is in the key file: back that up. Unset VAULT_ADDR and start every gateway again, so that new credentials are sealed too.\n",
+        KeyKept::File => {
+            "It is in the key file: back that up. Unset VAULT_ADDR and start every gateway again, so that new credentials are sealed too.\n"
+        }
         KeyKept::Given(_) => {
             "It is the one in SMARTERMCP_MASTER_KEY. Unset VAULT_ADDR and start every gateway again, so that new credentials are sealed too.\n"
         }

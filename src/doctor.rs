@@ -494,7 +494,10 @@ async fn stored(config: &Config, vault: Option<&Vault>, connection: &mut AnyConn
         None => "",
     };
     match secrets::try_open(&config.master_key, vault, &stored).await {
-        Ok(()) => found.ok(CHECK, format!("{}{place} opens all {} credentials", stored.key_id, stored.sealed.len())),
+        Ok(()) => found.ok(
+            CHECK,
+            format!("{}{place} opens all {} credentials", stored.key_id, stored.sealed.len()),
+        ),
         Err(error) => found.fail(CHECK, sentence(&error)),
     }
     if let (Some(wrapped), Some(vault)) = (&stored.wrapped_key, vault) {
@@ -735,23 +738,38 @@ async fn examine_vault(server: &VaultServer, found: &mut Findings) -> Option<Vau
     };
     found.ok(CHECK, format!("Vault {} answers and lets this gateway in", examined.version));
     if !examined.encrypted {
-        found.warn(CHECK, "VAULT_ADDR is not encrypted, so secrets can be read on the way; let Vault speak TLS and use https");
+        found.warn(
+            CHECK,
+            "VAULT_ADDR is not encrypted, so secrets can be read on the way; let Vault speak TLS and use https",
+        );
     }
     if examined.is_root {
-        found.warn(CHECK, "VAULT_TOKEN is root's, which may do everything; use the AppRole that bootstrap-mcp-vault.sh makes");
+        found.warn(
+            CHECK,
+            "VAULT_TOKEN is root's, which may do everything; use the AppRole that bootstrap-mcp-vault.sh makes",
+        );
     }
     if let Some(seconds) = examined.ends {
-        found.warn(CHECK, format!("VAULT_TOKEN ends in {seconds} s and cannot be renewed; use an AppRole"));
+        found.warn(
+            CHECK,
+            format!("VAULT_TOKEN ends in {seconds} s and cannot be renewed; use an AppRole"),
+        );
     }
     match examined.lacking.is_empty() {
         true => found.ok("vault policy", "allows all that is needed"),
         false => found.fail(
             "vault policy",
-            format!("does not allow {}; see deploy/vault/policies/smartermcp-gateway.hcl", examined.lacking.join("; ")),
+            format!(
+                "does not allow {}; see deploy/vault/policies/smartermcp-gateway.hcl",
+                examined.lacking.join("; ")
+            ),
         ),
     }
     match examined.newest_key {
-        Ok(version) => found.ok("vault transit", format!("the key {} is there, version {version}", server.transit_key)),
+        Ok(version) => found.ok(
+            "vault transit",
+            format!("the key {} is there, version {version}", server.transit_key),
+        ),
         Err(why) => found.fail("vault transit", format!("{why}; run deploy/vault/bootstrap-mcp-vault.sh")),
     }
     Some(vault)

@@ -221,9 +221,7 @@ impl Connections {
                 }
             }
         }
-        self.warm
-            .get_or_load((id, backend), self.load(store, secrets, id, backend))
-            .await
+        self.warm.get_or_load((id, backend), self.load(store, secrets, id, backend)).await
     }
 
     async fn load(&self, store: &Store, secrets: &Secrets, id: TenantId, backend: &'static str) -> Result<Option<Arc<Connection>>> {
@@ -256,7 +254,10 @@ impl Connections {
             // The operator may have put it there by hand.
             Some(_) => Error::new(
                 ErrorKind::NotConnected,
-                format!("What Vault has as this tenant's credential is none of {backend}: {}", error.message()),
+                format!(
+                    "What Vault has as this tenant's credential is none of {backend}: {}",
+                    error.message()
+                ),
             )
             .coded("credential_missing"),
             None => error,

@@ -13,7 +13,7 @@ use super::{Problem, Secret, Settings};
 pub struct VaultServer {
     pub address: Url,
     pub login: VaultLogin,
-    /// `VAULT_NAMESPACE`: of Vault Enterprise, HCP or OpenBao; sent with every request.
+    /// `VAULT_NAMESPACE`: of editions that have them; sent with every request.
     pub namespace: Option<String>,
     /// `VAULT_CACERT`: a file with the authority in PEM that its certificate is by, beside those of the system.
     pub ca: Option<PathBuf>,
@@ -32,7 +32,11 @@ pub enum VaultLogin {
     /// `VAULT_TOKEN`.
     Token(Secret),
     /// `VAULT_ROLE_ID` with `VAULT_SECRET_ID` or `VAULT_SECRET_ID_FILE`, at the auth method of this mount.
-    AppRole { mount: String, role_id: Secret, secret_id: SecretId },
+    AppRole {
+        mount: String,
+        role_id: Secret,
+        secret_id: SecretId,
+    },
 }
 
 /// The half of an `AppRole` that is a secret.
@@ -106,7 +110,11 @@ impl VaultServer {
         if let Some(namespace) = &namespace
             && !is_path(namespace)
         {
-            return Err(Problem::new("VAULT_NAMESPACE", "is no namespace", "its path, e.g. smarteros or admin/smarteros"));
+            return Err(Problem::new(
+                "VAULT_NAMESPACE",
+                "is no namespace",
+                "its path, e.g. smarteros or admin/smarteros",
+            ));
         }
         let ca = settings.text("VAULT_CACERT").map(PathBuf::from);
         if let Some(path) = &ca
@@ -136,16 +144,22 @@ impl VaultLogin {
         let secret = |name: &str| -> Result<Option<Secret>, Problem> {
             match settings.text(name) {
                 // It goes into a header or JSON as it is. What is wrong is not quoted: it may be the secret.
-                Some(text) if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                    Err(Problem::new(name, "holds blanks or characters beyond ASCII", "what Vault gave out, as it is"))
-                }
+                Some(text) if !text.bytes().all(|byte| byte.is_ascii_graphic()) => Err(Problem::new(
+                    name,
+                    "holds blanks or characters beyond ASCII",
+                    "what Vault gave out, as it is",
+                )),
                 found => Ok(found.map(Secret::new)),
             }
         };
         let (token, role_id) = (secret("VAULT_TOKEN")?, secret("VAULT_ROLE_ID")?);
         let secret_id = match (secret("VAULT_SECRET_ID")?, settings.text("VAULT_SECRET_ID_FILE")) {
             (Some(_), Some(_)) => {
-                return Err(Problem::new("VAULT_SECRET_ID", "is set beside VAULT_SECRET_ID_FILE", "one of the two"));
+                return Err(Problem::new(
+                    "VAULT_SECRET_ID",
+                    "is set beside VAULT_SECRET_ID_FILE",
+                    "one of the two",
+                ));
             }
             (Some(given), None) => Some(SecretId::Given(given)),
             (None, Some(file)) => Some(SecretId::File(PathBuf::from(file))),

@@ -174,7 +174,12 @@ impl Secrets {
 
     /// Destroys what was let go at a path, unless somebody else has. Versions that are written from now on are not touched.
     pub async fn destroy(&self, path: &str) -> Result<()> {
-        let away = |failure: Failure| away(&failure, "The gateway's Vault cannot destroy a credential that was let go; it is tried again");
+        let away = |failure: Failure| {
+            away(
+                &failure,
+                "The gateway's Vault cannot destroy a credential that was let go; it is tried again",
+            )
+        };
         let vault = self.vault()?;
         // In this order: as long as the note is there, nobody has written anew, so that all that was there is to go.
         let newest = vault.newest(path).await.map_err(away)?;

@@ -193,7 +193,10 @@ enum Unwrapped {
         /// There are no secrets yet at all.
         first: bool,
     },
-    Key { wrapped: String, sealer: Sealer },
+    Key {
+        wrapped: String,
+        sealer: Sealer,
+    },
 }
 
 impl Unwrapped {

@@ -51,7 +51,10 @@ pub async fn move_to(home: Home, source: &MasterKeySource, secrets: &Secrets, st
                 Ok(Step::Changed) => continue,
                 // Of one credential alone; the others can be moved.
                 Err(error) if matches!(error.kind(), Kind::NotConnected | Kind::Internal) => {
-                    left.push((format!("{}/{}", row.tenant_id, row.backend), format!("{} ({})", error.message(), error.cause())));
+                    left.push((
+                        format!("{}/{}", row.tenant_id, row.backend),
+                        format!("{} ({})", error.message(), error.cause()),
+                    ));
                 }
                 Err(error) => {
                     return Err(Error::unavailable(format!(

@@ -113,7 +113,9 @@ pub(super) async fn move_key(source: &MasterKeySource, vault: Option<&Vault>, st
 /// When the key is not in Transit, or Vault does not do it.
 pub async fn rewrap(vault: Option<&Vault>, store: &Store) -> Result<(Option<u64>, Option<u64>)> {
     let Unwrapped::Key { wrapped, .. } = Unwrapped::of(vault, store).await? else {
-        return Err(Error::invalid("The key of this database is not wrapped by Vault's Transit engine: nothing to rewrap"));
+        return Err(Error::invalid(
+            "The key of this database is not wrapped by Vault's Transit engine: nothing to rewrap",
+        ));
     };
     let Some(vault) = vault else {
         return Err(Error::internal("a wrapped key was opened without a Vault"));

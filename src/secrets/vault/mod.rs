@@ -21,7 +21,9 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use vaultrs::api::{
     auth::approle::requests::LoginWithApproleRequest,
-    kv2::requests::{DestroySecretVersionsRequest, ReadSecretMetadataRequest, ReadSecretRequest, SetSecretRequest, SetSecretRequestOptions},
+    kv2::requests::{
+        DestroySecretVersionsRequest, ReadSecretMetadataRequest, ReadSecretRequest, SetSecretRequest, SetSecretRequestOptions,
+    },
     sys::requests::ReadHealthRequest,
     token::requests::{LookupTokenSelfRequest, RenewTokenSelfRequest},
     transit::requests::{DataKeyType, DecryptDataRequest, GenerateDataKeyRequest, ReadKeyRequest, RewrapDataRequest},
@@ -623,7 +625,9 @@ impl Vault {
         let newest_key = match self.ask::<_, Key>(request).await {
             Ok(found) => Ok(found.latest_version),
             Err(Failure::Missing) => Err(format!("there is no key {key} in the Transit engine at {transit}/")),
-            Err(failure) => Err(format!("the key {key} in the Transit engine at {transit}/ cannot be looked at ({failure})")),
+            Err(failure) => Err(format!(
+                "the key {key} in the Transit engine at {transit}/ cannot be looked at ({failure})"
+            )),
         };
         Ok(Examined {
             version: version.chars().take(40).collect(),

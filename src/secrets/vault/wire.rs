@@ -128,10 +128,7 @@ impl Wire {
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments
-                .pop_if_empty()
-                .push("v1")
-                .extend(path.trim_start_matches('/').split('/'));
+            segments.pop_if_empty().push("v1").extend(path.trim_start_matches('/').split('/'));
         }
         url.set_query(query.filter(|query| !query.is_empty()));
         // What guards a Vault agent against requests that a browser was talked into.
@@ -225,7 +222,12 @@ mod tests {
             let mut bytes = vec![0; 4096];
             let length = peer.read(&mut bytes).await.unwrap();
             peer.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
-            String::from_utf8(bytes[..length].to_vec()).unwrap().lines().next().unwrap().to_owned()
+            String::from_utf8(bytes[..length].to_vec())
+                .unwrap()
+                .lines()
+                .next()
+                .unwrap()
+                .to_owned()
         });
         done.unwrap();
         line
@@ -241,7 +243,10 @@ mod tests {
                 .build()
                 .unwrap()
         };
-        assert_eq!(asked("", read()).await, "GET /v1/smarteros/data/tenants/luna/n8n?version=3 HTTP/1.1");
+        assert_eq!(
+            asked("", read()).await,
+            "GET /v1/smarteros/data/tenants/luna/n8n?version=3 HTTP/1.1"
+        );
         assert_eq!(
             asked("/vault/", read()).await,
             "GET /vault/v1/smarteros/data/tenants/luna/n8n?version=3 HTTP/1.1"

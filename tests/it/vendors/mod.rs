@@ -3,6 +3,7 @@
 pub mod docker;
 pub mod prometheus;
 pub mod tools;
+pub mod vault;
 
 use std::ops::Deref;
 

@@ -16,7 +16,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_mins(1);
 const RETENTION: Duration = Duration::from_hours(1);
 /// Of connections that were removed while Vault was away.
-const DESTROY: Duration = Duration::from_secs(15);
+const DESTROY: Duration = Duration::from_secs(5);
 
 /// Starts every job, until `stop`.
 pub fn start(state: &Arc<State>, tasks: &TaskTracker, stop: &CancellationToken) {

@@ -461,13 +461,18 @@ async fn what_vault_holds_of_another_tenants_row_is_not_opened() {
         let key = format!("key-of-{}", tenant.slug);
         app.connect_n8n(tenant, &app.vendors.n8n(&tenant.slug, &key).0, &key).await;
     }
-    // The references change places: luna's credential would be sent to an address of sol's.
-    app.sql("update connections set credential = (select other.credential from connections other where other.tenant_id <> connections.tenant_id)")
-        .await;
-    for tenant in &tenants {
-        let user = app.user(tenant, &["read:workflows"]).await;
-        user.get(LIST).await.assert_problem(500, "internal");
-    }
+    // Luna's credential would be sent to an address of sol's.
+    app.sql(
+        "update connections set credential = (select credential from connections where tenant_id = (select id from tenants where slug like 'luna-%'))",
+    )
+    .await;
+    let [luna, sol] = &tenants;
+    app.user(sol, &["read:workflows"])
+        .await
+        .get(LIST)
+        .await
+        .assert_problem(500, "internal");
+    app.user(luna, &["read:workflows"]).await.get(LIST).await.assert_status(200);
 }
 
 // Vault away.
@@ -986,8 +991,7 @@ async fn a_backup_opens_with_the_vault_of_its_time() {
     let restored = cli::run_with(&folder, &["restore", file], &settings, "").await;
     assert_eq!(restored.code, Some(0), "{restored:?}");
     let app = App::in_folder(folder, |config| server.put_on(config), backends::catalogue()).await;
-    // The played n8n went with the first gateway's name table; whether the credential opens shows in what it says.
-    app.user_of(&user.token).get(LIST).await.assert_problem(503, "backend_down");
+    app.user_of(&user.token).get(LIST).await.assert_status(200);
     drop(vendors);
 }
 

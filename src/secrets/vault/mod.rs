@@ -159,7 +159,11 @@ impl Vault {
     /// When Vault answers, and does not let us in: that is for the operator to put right.
     pub async fn open(&self) -> Result<()> {
         match self.log_in().await {
-            Ok(()) | Err(Failure::Away(_) | Failure::Sealed) => Ok(()),
+            Ok(()) => Ok(()),
+            Err(failure @ (Failure::Away(_) | Failure::Sealed)) => {
+                self.say(&failure);
+                Ok(())
+            }
             Err(refused) => Err(Error::unavailable(format!(
                 "VAULT_ADDR is {}, and that Vault does not let this gateway in ({refused}). {}",
                 self.server.address,
@@ -182,9 +186,10 @@ impl Vault {
     pub async fn tend(&self) {
         let now = self.now();
         let Some(session) = self.session.load_full() else {
-            if now >= self.again_at.load(Ordering::Relaxed) {
-                // It has said why not in the log.
-                let _ = self.log_in().await;
+            if now >= self.again_at.load(Ordering::Relaxed)
+                && let Err(failure) = self.log_in().await
+            {
+                self.say(&failure);
             }
             return;
         };
@@ -221,7 +226,9 @@ impl Vault {
             (Err(failure @ (Failure::Away(_) | Failure::Sealed)), _) => self.lose(session, &failure),
             (Err(failure), VaultLogin::AppRole { .. }) => {
                 tracing::info!(source = %failure, "the login at Vault ends; logging in again");
-                let _ = self.log_in_after(session).await;
+                if let Err(failure) = self.log_in_after(session).await {
+                    self.say(&failure);
+                }
             }
             (Err(failure), VaultLogin::Token(_)) => {
                 tracing::error!(
@@ -277,17 +284,21 @@ impl Vault {
                     _ => REFUSED_AGAIN_MS,
                 };
                 self.again_at.store(self.now() + pause, Ordering::Relaxed);
-                let why = failure.to_string();
-                let mut said = self.said();
-                if said.as_ref() != Some(&why) {
-                    tracing::error!(
-                        source = why,
-                        "VAULT_ADDR: Vault cannot be used; credentials that are warm go on until their time is over, trying again"
-                    );
-                    *said = Some(why);
-                }
                 Err(failure)
             }
+        }
+    }
+
+    /// Says in the log why it cannot be used, once for each reason.
+    fn say(&self, failure: &Failure) {
+        let why = failure.to_string();
+        let mut said = self.said();
+        if said.as_ref() != Some(&why) {
+            tracing::error!(
+                source = why,
+                "VAULT_ADDR: Vault cannot be used; credentials that are warm go on until their time is over, trying again"
+            );
+            *said = Some(why);
         }
     }
 
@@ -342,7 +353,7 @@ impl Vault {
                 // The token is good: its policies do not allow this.
                 Ok(_) => Err(Failure::Denied),
                 Err(Failure::Denied) => {
-                    self.log_in_after(&session).await?;
+                    self.log_in_after(&session).await.inspect_err(|failure| self.say(failure))?;
                     self.wire.tell(Some(&self.here()?.token), &request).await
                 }
                 Err(other) => {

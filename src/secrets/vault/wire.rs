@@ -1,6 +1,6 @@
 //! Requests to Vault: the requests are those of the crate vaultrs, the HTTP client is ours.
 //!
-//! vaultrs' own client reads an answer of any length and holds its time limit per read (`docs/adr/0009-secrets-in-vault.md`). Here
+//! vaultrs' own client reads an answer of any length (`docs/adr/0009-secrets-in-vault.md`). Here
 //! each request has [`WAIT`] in all, an answer at most [`ANSWER_MAX`] bytes, and of an answer only the fields that we need must be
 //! there. Vault's words to a refusal go to the log, cut short, and to no caller.
 
@@ -34,7 +34,7 @@ pub enum Failure {
     Denied,
     /// 404: not there, or deleted.
     Missing,
-    /// Another refusal: the status and Vault's words.
+    /// Another refusal: the status and Vault's words; 0 where it is ours, and nothing was sent.
     Refused(u16, String),
 }
 
@@ -45,6 +45,7 @@ impl std::fmt::Display for Failure {
             Self::Sealed => f.write_str("it is sealed"),
             Self::Denied => f.write_str("permission denied"),
             Self::Missing => f.write_str("HTTP 404"),
+            Self::Refused(0, words) => f.write_str(words),
             Self::Refused(status, words) => write!(f, "HTTP {status} {words}"),
         }
     }

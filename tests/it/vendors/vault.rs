@@ -801,12 +801,15 @@ fn rules(text: &str) -> Vec<(String, Vec<String>)> {
 fn matches(pattern: &str, path: &str) -> bool {
     let (pattern, open) = pattern.strip_suffix('*').map_or((pattern, false), |begin| (begin, true));
     let (wanted, given): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
+    let last = wanted.len() - 1;
     if given.len() < wanted.len() || (!open && given.len() != wanted.len()) {
         return false;
     }
-    wanted.iter().zip(&given).enumerate().all(|(index, (wanted, given))| {
-        *wanted == "+" || wanted == given || (open && index + 1 == wanted.len() && given.starts_with(wanted))
-    })
+    wanted
+        .iter()
+        .zip(&given)
+        .enumerate()
+        .all(|(index, (part, given))| *part == "+" || part == given || (open && index == last && given.starts_with(part)))
 }
 
 /// Which pattern goes before another (developer.hashicorp.com/vault/docs/concepts/policies#priority-matching): the one whose first

@@ -142,14 +142,11 @@ impl Connected for Odoo {
                 let arguments = json!({ "domain": domain, "fields": ["name"], "limit": 1 });
                 let found: Vec<Row> = self.read("res.company", "search_read", arguments).await.map_err(|error| {
                     match error.code() == "credential_refused" {
-                        true => self.no_company(company).because(error.message().to_owned()),
+                        true => no_company(company).because(error.message().to_owned()),
                         false => error,
                     }
                 })?;
-                let name = found
-                    .first()
-                    .and_then(|row| row.text("name"))
-                    .ok_or_else(|| self.no_company(company))?;
+                let name = found.first().and_then(|row| row.text("name")).ok_or_else(|| no_company(company))?;
                 format!("the company '{name}'")
             }
         };
@@ -416,16 +413,6 @@ impl Odoo {
             Some(database) => request.header(DATABASE, secret_header(database)?),
         })
     }
-
-    fn no_company(&self, company: u64) -> Error {
-        Error::new(
-            Kind::BackendRefused,
-            format!(
-                "The API key works, and its user has no company of the number {company}; check credential.company_id, and the companies that the user may work for"
-            ),
-        )
-        .coded("permission_missing")
-    }
 }
 
 /// Whether a call may change something.
@@ -433,6 +420,16 @@ impl Odoo {
 enum Sends {
     Read,
     Write,
+}
+
+fn no_company(company: u64) -> Error {
+    Error::new(
+        Kind::BackendRefused,
+        format!(
+            "The API key works, and its user has no company of the number {company}; check credential.company_id, and the companies that the user may work for"
+        ),
+    )
+    .coded("permission_missing")
 }
 
 fn read_as<T: DeserializeOwned>(value: Value) -> Result<T> {

@@ -253,6 +253,20 @@ pub(super) async fn companies(odoo: &Odoo, name: &str) -> Result<Vec<u64>> {
     Ok(rows(odoo, &fields, called, 2).await?.iter().map(Row::id).collect())
 }
 
+/// The names of contacts by their numbers, archived ones too. One of another company is not among them.
+pub(super) async fn names(odoo: &Odoo, ids: Vec<u64>) -> Result<HashMap<u64, String>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let domain = match odoo.company() {
+        None => Domain::of("id", "in", ids),
+        Some(company) => Domain::all([Domain::of("id", "in", ids), Domain::of("company_id", "in", json!([company, false]))]),
+    };
+    let arguments = json!({ "domain": domain, "fields": ["name"], "context": { "active_test": false } });
+    let rows: Vec<Row> = odoo.read(PARTNER, "search_read", arguments).await?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.id(), row.text("name")?))).collect())
+}
+
 async fn page<T: Serialize>(
     odoo: &Odoo,
     fields: &Fields,

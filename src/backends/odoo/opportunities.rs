@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     Unavailable,
     client::{LEAD, Odoo},
+    contacts,
     domain::Domain,
     protocol::Protocol,
     row::Row,
@@ -195,7 +196,7 @@ impl Tool for ListOpportunities {
             _ => None,
         };
         Ok(Opportunities {
-            opportunities: rows.iter().map(|row| told(row, &stages)).collect(),
+            opportunities: told(odoo, &rows, &stages).await?,
             next_cursor,
             unavailable: Vec::new(),
         })
@@ -236,7 +237,7 @@ impl Tool for PipelineStatus {
         let counted: BTreeMap<&str, u64> = by_stage.iter().filter_map(|of| Some((of.stage.as_deref()?, of.count))).collect();
         let of = |word: Word| counted.get(word.name()).copied().unwrap_or_default();
         let (won, lost) = (of(Word::Won), lost + of(Word::Lost));
-        let conversion_rate = (won + lost > 0).then(|| (won as f64 / (won + lost) as f64 * 10_000.0).round() / 100.0);
+        let conversion_rate = share(won, won + lost);
         let unavailable = match conversion_rate {
             Some(_) => Vec::new(),
             None => vec![Unavailable {
@@ -258,7 +259,7 @@ impl Tool for PipelineStatus {
 pub(super) async fn find(odoo: &Odoo, id: u64) -> Result<Option<Opportunity>> {
     let stages = Stages::of(odoo).await?;
     let rows = rows(odoo, Domain::of("id", "=", id), 1).await?;
-    Ok(rows.first().map(|row| told(row, &stages)))
+    Ok(told(odoo, &rows, &stages).await?.pop())
 }
 
 /// Opportunities of the tenant's, oldest first, the archived ones too.
@@ -309,18 +310,34 @@ async fn groups(odoo: &Odoo) -> Result<Vec<Group>> {
     Ok(rows.into_iter().map(group).collect())
 }
 
-fn told(row: &Row, stages: &Stages) -> Opportunity {
-    Opportunity {
+/// With the names of whom they are with: what Odoo tells beside a contact's number is its company's name, too.
+async fn told(odoo: &Odoo, rows: &[Row], stages: &Stages) -> Result<Vec<Opportunity>> {
+    let with = |row: &Row| row.related("partner_id").map(|(id, _)| id);
+    let mut ids: Vec<u64> = rows.iter().filter_map(with).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let names = contacts::names(odoo, ids).await?;
+    let opportunity = |row: &Row| Opportunity {
         id: row.id(),
         name: row.text("name").unwrap_or_default(),
-        contact: row.related("partner_id").map(|(id, name)| Person { id, name }),
+        contact: with(row).and_then(|id| {
+            let name = names.get(&id)?.clone();
+            Some(Person { id, name })
+        }),
         stage: match row.flag("active") {
             true => shown(row.related("stage_id").as_ref(), stages),
             false => Some(Word::Lost.name().to_owned()),
         },
         expected_revenue: row.number("expected_revenue"),
         probability: row.number("probability"),
-    }
+    };
+    Ok(rows.iter().map(opportunity).collect())
+}
+
+/// A share in per cent, with two decimals; none of nothing.
+fn share(part: u64, whole: u64) -> Option<f64> {
+    let exact = |number: u64| u32::try_from(number).map_or(f64::from(u32::MAX), f64::from);
+    (whole > 0).then(|| (exact(part) / exact(whole) * 10_000.0).round() / 100.0)
 }
 
 fn shown(stage: Option<&(u64, String)>, stages: &Stages) -> Option<String> {

@@ -119,6 +119,9 @@ pub(super) fn opened(reply: Reply) -> Result<Result<Value, Failure>> {
     struct Fault {
         data: Failure,
     }
+    if matches!(reply.status.as_u16(), 400 | 404 | 405 | 410) {
+        return Err(not_odoo(format!("HTTP {}", reply.status.as_u16())));
+    }
     let envelope: Envelope = reply.json(said)?;
     if envelope.jsonrpc.is_none() {
         return Err(not_odoo("an answer without jsonrpc"));

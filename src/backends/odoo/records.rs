@@ -41,7 +41,7 @@ struct UpsertRecord {
     /// The record to change, e.g. 12, as the lists name it; leave it out to make a new one.
     #[schemars(range(min = 1))]
     id: Option<u64>,
-    /// What is to be written, e.g. `{"name": "Rosa Huenchur", "tags": ["mayorista"]}`. A contact takes name, email, phone, company and tags; an opportunity name, contact_id, stage and expected_revenue. What is left out stays as it is; an empty text takes a value away.
+    /// What is to be written, e.g. `{"name": "Rosa Huenchur", "tags": ["mayorista"]}`. A contact takes `name`, `email`, `phone`, `company` and `tags`; an opportunity `name`, `contact_id`, `stage` and `expected_revenue`. What is left out stays as it is; an empty text takes a value away.
     fields: Fields,
 }
 

@@ -8,7 +8,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use super::{ASKED_KEPT, Asked, DATABASE, Failure, Release, Sandbox, User, methods, models};
+use super::{ASKED_KEPT, Asked, DATABASE, Failure, Release, Sandbox, User, methods};
 
 /// A method's signature.
 pub(super) struct Signature {
@@ -20,12 +20,7 @@ pub(super) struct Signature {
     releases: (u64, u64),
 }
 
-const fn signature(
-    name: &'static str,
-    on_records: bool,
-    parameters: &'static [&'static str],
-    releases: (u64, u64),
-) -> Signature {
+const fn signature(name: &'static str, on_records: bool, parameters: &'static [&'static str], releases: (u64, u64)) -> Signature {
     Signature {
         name,
         on_records,
@@ -56,12 +51,15 @@ pub(super) const SIGNATURES: [Signature; 12] = [
     signature("write", true, &["vals"], (8, 99)),
     signature("context_get", false, &[], (8, 99)),
     signature("has_access", true, &["operation"], (18, 99)),
-    signature("check_access_rights", false, &["operation", "raise_exception"], (8, 18)),
+    signature("check_access_rights", false, &["operation", "raise_exception"], (8, 19)),
 ];
 
 /// `GET /web/version`, for anybody.
 pub(super) async fn version() -> Response {
-    json_of(StatusCode::OK, &json!({ "version_info": [19, 0, 0, "final", 0, ""], "version": "19.0" }))
+    json_of(
+        StatusCode::OK,
+        &json!({ "version_info": [19, 0, 0, "final", 0, ""], "version": "19.0" }),
+    )
 }
 
 /// What no route is for.
@@ -103,7 +101,7 @@ fn json_2_called(sandbox: &Sandbox, model: &str, method: &str, headers: &HeaderM
         return Err((StatusCode::BAD_REQUEST, failure));
     };
     let not_found = |message: String| (StatusCode::NOT_FOUND, Failure::new("werkzeug.exceptions.NotFound", message));
-    if models::fields(sandbox.0.release, model).is_none() {
+    if sandbox.state().schema.fields(model).is_none() {
         return Err(not_found(format!("the model '{model}' does not exist")));
     }
     let signature = sandbox
@@ -142,7 +140,7 @@ pub(super) async fn document(Shared(sandbox): Shared<Sandbox>, Path(document): P
         return json_of(StatusCode::UNAUTHORIZED, &failure.told());
     }
     let model = document.trim_end_matches(".json");
-    if models::fields(sandbox.0.release, model).is_none() {
+    if sandbox.state().schema.fields(model).is_none() {
         return no_page().await;
     }
     let mut methods = Map::new();
@@ -183,7 +181,10 @@ fn json_rpc_called(sandbox: &Sandbox, parameters: &Value) -> Result<Value, Failu
         true => Ok(()),
         false => Err(Failure::new(
             "psycopg2.OperationalError",
-            format!("connection to server at \"10.0.0.7\", port 5432 failed: FATAL:  database {} does not exist\n", at(0)),
+            format!(
+                "connection to server at \"10.0.0.7\", port 5432 failed: FATAL:  database {} does not exist\n",
+                at(0)
+            ),
         )),
     };
     match (parameters["service"].as_str(), parameters["method"].as_str()) {
@@ -199,7 +200,10 @@ fn json_rpc_called(sandbox: &Sandbox, parameters: &Value) -> Result<Value, Failu
         (Some("common"), Some("authenticate" | "login")) => {
             database_there()?;
             let state = sandbox.state();
-            let found = state.users.iter().find(|user| at(1) == user.login.as_str() && at(2) == user.api_key.as_str());
+            let found = state
+                .users
+                .iter()
+                .find(|user| at(1) == user.login.as_str() && at(2) == user.api_key.as_str());
             Ok(found.map_or(Value::Bool(false), |user| json!(user.id)))
         }
         (Some("object"), Some("execute_kw")) => {
@@ -212,7 +216,7 @@ fn json_rpc_called(sandbox: &Sandbox, parameters: &Value) -> Result<Value, Failu
             };
             let (model, method) = (at(3), at(4));
             let (model, method) = (model.as_str().unwrap_or_default(), method.as_str().unwrap_or_default());
-            if models::fields(sandbox.0.release, model).is_none() {
+            if sandbox.state().schema.fields(model).is_none() {
                 let message = format!("Object {model} doesn't exist");
                 return Err(Failure::new("odoo.exceptions.UserError", message));
             }
@@ -285,7 +289,14 @@ impl Sandbox {
             state.asked.remove(0);
         }
         state.asked.push(asked.clone());
-        methods::run(&mut state, self.0.release, user, &asked)
+        let before = state.writes;
+        let result = methods::run(&mut state, user, &asked);
+        if state.writes > before
+            && let Some(fault) = state.after_next_write.take()
+        {
+            self.0.faults.set(fault);
+        }
+        result
     }
 }
 

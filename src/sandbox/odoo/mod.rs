@@ -69,12 +69,14 @@ struct Inner {
 
 type Record = Map<String, Value>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    schema: models::Schema,
     users: Vec<User>,
     tables: BTreeMap<&'static str, BTreeMap<u64, Record>>,
     asked: Vec<Asked>,
     writes: usize,
+    after_next_write: Option<Fault>,
 }
 
 #[derive(Clone, Debug)]
@@ -102,8 +104,16 @@ pub struct Asked {
 impl Sandbox {
     /// The shop's Odoo, whose user [`LOGIN`] has this key and works for the shop's company.
     pub fn new(release: Release, api_key: &str) -> Self {
-        let mut state = State::default();
-        models::furnish(&mut state, release);
+        let gone = Vec::new();
+        let mut state = State {
+            schema: models::Schema { release, gone },
+            users: Vec::new(),
+            tables: BTreeMap::new(),
+            asked: Vec::new(),
+            writes: 0,
+            after_next_write: None,
+        };
+        models::furnish(&mut state);
         let sandbox = Self(Arc::new(Inner {
             release,
             faults: Faults::default(),
@@ -131,7 +141,10 @@ impl Sandbox {
 
     /// One more company in the database; answers its number. As in a real one, its own contact is there too, and has no company.
     pub fn add_company(&self, name: &str) -> u64 {
-        let partner = self.add("res.partner", &serde_json::json!({ "name": name, "is_company": true, "company_id": false }));
+        let partner = self.add(
+            "res.partner",
+            &serde_json::json!({ "name": name, "is_company": true, "company_id": false }),
+        );
         self.add("res.company", &serde_json::json!({ "name": name, "partner_id": partner }))
     }
 
@@ -161,12 +174,30 @@ impl Sandbox {
         self.state().users.iter_mut().for_each(|user| user.id += 100);
     }
 
+    /// Takes every user's key away.
+    pub fn revoke_keys(&self) {
+        self.state()
+            .users
+            .iter_mut()
+            .for_each(|user| "revoked".clone_into(&mut user.api_key));
+    }
+
+    /// Takes a field away from every model, as an update may.
+    pub fn drop_field(&self, field: &str) {
+        self.state().schema.gone.push(field.to_owned());
+    }
+
+    /// Lets something go wrong right after the next thing that is written.
+    pub fn after_next_write(&self, fault: Fault) {
+        self.state().after_next_write = Some(fault);
+    }
+
     /// Puts a record there, past all checks; answers its number, which `id` may say.
     ///
     /// # Panics
     /// When there is no such model.
     pub fn add(&self, model: &str, values: &Value) -> u64 {
-        self.state().add(self.0.release, model, values)
+        self.state().add(model, values)
     }
 
     /// A record as it is stored.

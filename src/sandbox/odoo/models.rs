@@ -96,8 +96,31 @@ const MOBILE: (&str, Kind) = ("mobile", Kind::Char);
 const ONE_TEAM: (&str, Kind) = ("team_id", Kind::Many2one("crm.team"));
 const SEVERAL_TEAMS: (&str, Kind) = ("team_ids", Kind::Many2many("crm.team"));
 
-/// The fields of a model, if there is such a model.
-pub(super) fn fields(release: Release, model: &str) -> Option<Vec<(&'static str, Kind)>> {
+/// Which fields there are.
+#[derive(Clone, Debug)]
+pub(super) struct Schema {
+    pub(super) release: Release,
+    /// Fields that an update took away.
+    pub(super) gone: Vec<String>,
+}
+
+impl Schema {
+    /// The fields of a model, if there is such a model.
+    pub(super) fn fields(&self, model: &str) -> Option<Vec<(&'static str, Kind)>> {
+        let mut fields = shipped(self.release, model)?;
+        fields.retain(|(name, _)| !self.gone.iter().any(|gone| gone == name));
+        Some(fields)
+    }
+
+    pub(super) fn kind(&self, model: &str, field: &str) -> Option<Kind> {
+        self.fields(model)?
+            .into_iter()
+            .find(|(name, _)| *name == field)
+            .map(|(_, kind)| kind)
+    }
+}
+
+fn shipped(release: Release, model: &str) -> Option<Vec<(&'static str, Kind)>> {
     let (common, own): (&[_], &[_]) = match (model, release) {
         ("res.partner", Release::Seventeen) => (PARTNER, &[MOBILE]),
         ("res.partner", Release::Nineteen) => (PARTNER, &[]),
@@ -113,16 +136,9 @@ pub(super) fn fields(release: Release, model: &str) -> Option<Vec<(&'static str,
     Some([common, own].concat())
 }
 
-pub(super) fn kind(release: Release, model: &str, field: &str) -> Option<Kind> {
-    fields(release, model)?
-        .into_iter()
-        .find(|(name, _)| *name == field)
-        .map(|(_, kind)| kind)
-}
-
 impl State {
     /// Stores a record with the defaults of its model.
-    pub(super) fn add(&mut self, release: Release, model: &str, values: &Value) -> u64 {
+    pub(super) fn add(&mut self, model: &str, values: &Value) -> u64 {
         const MODELS: [&str; 7] = [
             "res.partner",
             "crm.lead",
@@ -133,7 +149,7 @@ impl State {
             "res.partner.category",
         ];
         let model = MODELS.into_iter().find(|known| *known == model).expect("a model that has records");
-        let mut record: Record = fields(release, model)
+        let mut record: Record = shipped(self.schema.release, model)
             .into_iter()
             .flatten()
             .map(|(name, kind)| {
@@ -161,13 +177,16 @@ impl State {
 }
 
 /// The shop's records.
-pub(super) fn furnish(state: &mut State, release: Release) {
-    let mut add = |model: &str, values: Value| state.add(release, model, &values);
+pub(super) fn furnish(state: &mut State) {
+    let mut add = |model: &str, values: Value| state.add(model, &values);
     for (id, name, code) in [(10, "Argentina", "AR"), (46, "Chile", "CL")] {
         add("res.country", json!({ "id": id, "name": name, "code": code }));
     }
     add("res.partner", json!({ "id": 1, "name": shop::NAME, "is_company": true }));
-    add("res.partner", json!({ "id": 3, "name": "Administrator", "partner_share": false, "company_id": COMPANY }));
+    add(
+        "res.partner",
+        json!({ "id": 3, "name": "Administrator", "partner_share": false, "company_id": COMPANY }),
+    );
     add("res.company", json!({ "id": COMPANY, "name": shop::NAME, "partner_id": 1 }));
     for (id, sequence, english, spanish, is_won) in [
         (1, 1, "New", "Nuevo", false),
@@ -178,7 +197,10 @@ pub(super) fn furnish(state: &mut State, release: Release) {
         (5, 4, "Negociación", "Negociación", false),
     ] {
         let name = json!({ "en_US": english, "es_CL": spanish });
-        add("crm.stage", json!({ "id": id, "sequence": sequence, "name": name, "is_won": is_won }));
+        add(
+            "crm.stage",
+            json!({ "id": id, "sequence": sequence, "name": name, "is_won": is_won }),
+        );
     }
     let mut tags: Vec<&str> = Vec::new();
     for tag in shop::CONTACTS.iter().flat_map(|contact| contact.tags) {

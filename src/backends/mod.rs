@@ -74,6 +74,7 @@ pub fn kinds() -> Vec<Kind> {
         kind::<llm::Llm>(),
         kind::<metabase::Metabase>(),
         kind::<n8n::N8n>(),
+        kind::<odoo::Odoo>(),
         kind::<prometheus::Prometheus>(),
         kind::<supabase::Supabase>(),
     ]

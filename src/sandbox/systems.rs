@@ -4,53 +4,97 @@ use serde_json::{Value, json};
 
 use super::{
     Vendors,
+    botpress::Botpress,
+    chatwoot::Chatwoot,
     docker::{Docker, Image},
-    n8n, prometheus, shop,
+    metabase, n8n, odoo,
+    prometheus::Prometheus,
+    shop, supabase,
 };
+
+/// The account, workspace and company that are the shop's, where others could have one on the same instance.
+const ACCOUNT: u64 = 1;
+const WORKSPACE: &str = "wkspace_luna";
 
 /// One tenant's systems.
 #[derive(Clone)]
 pub struct Systems {
     pub n8n: n8n::Sandbox,
+    pub odoo: odoo::Sandbox,
+    pub chatwoot: Chatwoot,
+    pub botpress: Botpress,
+    pub metabase: metabase::Sandbox,
+    pub supabase: supabase::Project,
     pub docker: Docker,
-    pub prometheus: prometheus::Prometheus,
+    pub prometheus: Prometheus,
     /// The bodies of `PUT /connections/{backend}`, by backend.
     pub connections: Vec<(&'static str, Value)>,
 }
 
 impl Systems {
-    /// Plays all of a tenant's systems under host names of its own.
+    /// Plays all of a tenant's systems under host names of its own, with keys of its own.
     pub fn play(vendors: &Vendors, tenant_id: &str, slug: &str) -> Self {
-        let mut connections = Vec::new();
-        let mut connect = |backend: &'static str, router, credential: Value, aliases: Value| {
+        let key = |backend: &str| format!("{backend}-key-of-{slug}");
+        let supabase_key = format!("sb_secret_{slug}");
+        let mut systems = Self {
+            n8n: n8n::Sandbox::new(&key("n8n")).with_mcp_token(&key("n8n-mcp")),
+            odoo: odoo::Sandbox::new(odoo::Release::Nineteen, &key("odoo")),
+            chatwoot: Chatwoot::new().with_shop(ACCOUNT).with_token(&key("chatwoot"), &[(ACCOUNT, true)]),
+            botpress: Botpress::new().with_token(&key("botpress"), &[WORKSPACE]).with_shop(WORKSPACE),
+            metabase: metabase::Sandbox::new(&key("metabase")),
+            supabase: supabase::Project::new(&supabase_key),
+            docker: docker_of(tenant_id),
+            prometheus: Prometheus::default(),
+            connections: Vec::new(),
+        };
+        systems.n8n.demo_workflows();
+        systems.n8n.add_workflow(order_workflow());
+        let carried_over = systems.n8n.run(ORDER_WORKFLOW).unwrap_or_default();
+        let parts = [
+            (
+                "n8n",
+                systems.n8n.router(),
+                json!({ "api_key": key("n8n"), "mcp_token": key("n8n-mcp") }),
+                json!({ "exec_abc123": carried_over }),
+            ),
+            (
+                "odoo",
+                systems.odoo.router(),
+                json!({ "api_key": key("odoo"), "database": odoo::DATABASE, "company_id": odoo::COMPANY }),
+                json!({}),
+            ),
+            (
+                "chatwoot",
+                systems.chatwoot.router(),
+                json!({ "access_token": key("chatwoot"), "account_id": ACCOUNT }),
+                json!({}),
+            ),
+            (
+                "botpress",
+                systems.botpress.router(),
+                json!({ "token": key("botpress"), "workspace_id": WORKSPACE }),
+                json!({ shop::BOT_ALIAS: shop::BOT }),
+            ),
+            ("metabase", systems.metabase.router(), json!({ "api_key": key("metabase") }), json!({})),
+            ("supabase", systems.supabase.router(), json!({ "api_key": supabase_key }), json!({})),
+            ("docker", systems.docker.router(), json!({}), json!({})),
+            ("prometheus", systems.prometheus.router(), json!({}), json!({})),
+        ];
+        for (backend, router, credential, aliases) in parts {
             let url = vendors.play(&format!("{backend}.{slug}"), router);
             let settings = json!({ "aliases": aliases });
-            connections.push((backend, json!({ "url": url, "credential": credential, "settings": settings })));
-        };
-
-        let n8n = n8n::Sandbox::new(&format!("n8n-key-of-{slug}")).with_mcp_token("sandbox-mcp-token");
-        n8n.demo_workflows();
-        n8n.add_workflow(order_workflow());
-        let carried = n8n.run(ORDER_WORKFLOW).unwrap_or_default();
-        connect(
-            "n8n",
-            n8n.router(),
-            json!({ "api_key": format!("n8n-key-of-{slug}"), "mcp_token": "sandbox-mcp-token" }),
-            json!({ "exec_abc123": carried }),
-        );
-
-        let docker = docker_of(tenant_id);
-        connect("docker", docker.router(), json!({}), json!({}));
-
-        let prometheus = prometheus::Prometheus::default();
-        connect("prometheus", prometheus.router(), json!({}), json!({}));
-
-        Self {
-            n8n,
-            docker,
-            prometheus,
-            connections,
+            systems
+                .connections
+                .push((backend, json!({ "url": url, "credential": credential, "settings": settings })));
         }
+        systems
+    }
+
+    /// The bodies of `PUT /analytics/kpis/{name}`, by name.
+    pub fn kpis() -> impl Iterator<Item = (&'static str, Value)> {
+        shop::KPIS
+            .into_iter()
+            .map(|(name, _, unit, card)| (name, json!({ "card_id": card, "unit": unit })))
     }
 }
 

@@ -8,13 +8,16 @@ use axum::{
 use serde_json::{Value, json};
 use smartermcp::{
     backends,
-    sandbox::{faults::Fault, supabase::Project},
+    sandbox::{
+        docker::{Docker, Image},
+        faults::Fault,
+        supabase::Project,
+    },
 };
 
 use crate::{
     app::{App, Reply, Tenant, User},
     supabase::{SECRET, connect, reader, with_project},
-    vendors::docker::{Docker, Image},
 };
 
 /// What has a page, whatever a tenant has connected.

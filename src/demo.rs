@@ -101,10 +101,13 @@ SmarterMCP demo: {base}
   Token of the tenant:   {token}
   Token of the operator: {operator}
 
-curl (REST): list workflows, trigger one, ask how it went
+curl (REST): list workflows, trigger one, ask how it went; figures, a customer, the bot
   curl {base}/api/v1/workflows -H "Authorization: Bearer {token}"
   curl -X POST {base}/api/v1/workflows/wf_backup_db/trigger -H "Authorization: Bearer {token}" -d '{{"input_data":{{"database":"smarteros"}}}}'
-  curl {base}/api/v1/workflows/executions/1 -H "Authorization: Bearer {token}"
+  curl {base}/api/v1/workflows/executions/exec_abc123 -H "Authorization: Bearer {token}"
+  curl {base}/api/v1/analytics/kpis -H "Authorization: Bearer {token}"
+  curl "{base}/api/v1/crm/contacts/search?query=john@example.com" -H "Authorization: Bearer {token}"
+  curl {base}/api/v1/bots/main/analytics -H "Authorization: Bearer {token}"
 
 curl (MCP)
   curl {base}/mcp -H "Authorization: Bearer {token}" -H "Content-Type: application/json" -d '{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"workflows_list","arguments":{{"active":true}}}}}}'

@@ -75,7 +75,12 @@ impl Systems {
                 json!({ "token": key("botpress"), "workspace_id": WORKSPACE }),
                 json!({ shop::BOT_ALIAS: shop::BOT }),
             ),
-            ("metabase", systems.metabase.router(), json!({ "api_key": key("metabase") }), json!({})),
+            (
+                "metabase",
+                systems.metabase.router(),
+                json!({ "api_key": key("metabase") }),
+                json!({}),
+            ),
             ("supabase", systems.supabase.router(), json!({ "api_key": supabase_key }), json!({})),
             ("docker", systems.docker.router(), json!({}), json!({})),
             ("prometheus", systems.prometheus.router(), json!({}), json!({})),

@@ -32,7 +32,7 @@ async fn every_line_that_the_demo_prints_for_curl_answers_within_ten_seconds_of_
         }
     }
     let curls: Vec<_> = printed.iter().filter(|line| line.starts_with("  curl ")).collect();
-    assert_eq!(curls.len(), 4, "{printed:#?}");
+    assert_eq!(curls.len(), 7, "{printed:#?}");
     for line in curls {
         let output = Command::new("bash")
             .args(["-c", &format!("{line} --silent --show-error --fail")])

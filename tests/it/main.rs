@@ -44,6 +44,7 @@ mod rest;
 mod secrets;
 mod servers;
 mod supabase;
+mod tools;
 mod traces;
 mod vault;
 mod vendors;

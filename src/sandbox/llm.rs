@@ -135,9 +135,10 @@ impl Model {
     /// Why a caller is not let in.
     fn refused(&self, form: Form, headers: &HeaderMap) -> Option<Response> {
         let sent = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let bearer = || sent("authorization").and_then(|sent| sent.strip_prefix("Bearer "));
         let given = match form {
-            Form::Anthropic => sent("x-api-key"),
-            Form::OpenAi => sent("authorization").and_then(|sent| sent.strip_prefix("Bearer ")),
+            Form::Anthropic => sent("x-api-key").or_else(&bearer),
+            Form::OpenAi => bearer(),
         };
         let wanted = self.0.api_key.as_deref()?;
         if given == Some(wanted) {

@@ -319,6 +319,7 @@ async fn a_model_that_is_not_well_is_replaced_by_the_templates_and_told_of() {
         assert_eq!(made["source"], "template");
         assert!(made["explanation"].as_str().unwrap().contains(words), "{made}");
     }
+    let user = maker(&app, &tenant).await;
     for fault in [Fault::Html, Fault::CutOff, Fault::Status(401)] {
         model.faults().set(fault);
         for (path, body) in [

@@ -133,6 +133,18 @@ async fn the_key_goes_where_the_form_has_it_and_the_version_with_it() {
     assert_eq!(headers["x-api-key"], KEY);
     assert_eq!(headers["anthropic-version"], "2023-06-01");
     assert!(!headers.contains_key("authorization"));
+    // As Anthropic's own clients do since that version.
+    let (tenant, user, model) = writer(&app, "mar", "anthropic").await;
+    let url = app.vendors.play("llm-newer", model.router());
+    let newer = json!({ "provider": "anthropic", "api_key": KEY, "model": "m-large", "version": "2026-10-21" });
+    connect(&app, &tenant, &url, newer).await.assert_status(200);
+    write(&user, "a").await.assert_status(200);
+    let headers = model.faults().last_request_headers();
+    assert_eq!(
+        (&headers["authorization"], &headers["anthropic-version"]),
+        (&format!("Bearer {KEY}").parse().unwrap(), &"2026-10-21".parse().unwrap())
+    );
+    assert!(!headers.contains_key("x-api-key"));
     let (_, user, model) = writer(&app, "sol", "openai").await;
     write(&user, "a").await.assert_status(200);
     let headers = model.faults().last_request_headers();

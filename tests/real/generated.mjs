@@ -45,7 +45,7 @@ export async function generated({ url, token, rest, saw, until, look }) {
     );
     const nodes = (each.json?.workflow_json?.nodes ?? []).map((node) => `${node.name}${node.disabled ? ' (disabled)' : ''}`).join(' → ');
     saw(
-      `generated, created, activated, triggered to completed: ${description}`,
+      `generated, created, activated, triggered to completed: ${description.replace('\u202e', '')}`,
       { nodes, created: there.json?.active ?? there, status: ended.json?.status, error: ended.json?.error, output: ended.json?.output },
       there.json?.active === true && ended.json?.status === 'completed',
     );

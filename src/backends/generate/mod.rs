@@ -36,8 +36,8 @@ const MODEL_TIME: Duration = Duration::from_secs(100);
 const TIME_LIMIT: Duration = Duration::from_mins(2);
 /// The longest answer, in tokens.
 const ANSWER_MAX: u32 = 12_000;
-/// How much of an answer that was wrong is shown to the model again, in bytes.
-const SHOWN_AGAIN: usize = 100_000;
+/// How much of an answer that was wrong is shown to the model again, in letters.
+const SHOWN_AGAIN: usize = 40_000;
 
 /// What wrote an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -72,10 +72,11 @@ async fn draft<T>(
     };
     let writing = async {
         let mut again = None;
+        let repair = format!("{task}\n\n{REPAIR}");
         loop {
             let prompt = Prompt {
                 system,
-                task: if again.is_none() { task } else { REPAIR },
+                task: if again.is_none() { task } else { &repair },
                 data: again.as_ref(),
                 answer_max: ANSWER_MAX,
             };
@@ -91,7 +92,7 @@ async fn draft<T>(
                 .notifier
                 .progress(1.0, Some(3.0), "the model's answer is sent back for repair");
             let shown: String = text.chars().take(SHOWN_AGAIN).collect();
-            again = Some(json!({ "task": task, "answer": shown, "complaints": complaints }));
+            again = Some(json!({ "answer": shown, "complaints": complaints }));
         }
     };
     match tokio::time::timeout(MODEL_TIME, writing).await {
@@ -112,8 +113,8 @@ async fn draft<T>(
     }
 }
 
-const REPAIR: &str = "Your earlier answer to the task in the data was checked, and the complaints in the data were found. Do the task again so that \
-    none of them applies any more. Answer with the whole JSON object and nothing else.";
+const REPAIR: &str = "You have done this before. The data holds your answer, and what a check found wrong with it. Do the task again so that none of the \
+    complaints applies any more. Answer with the whole JSON object and nothing else.";
 
 /// The failure of a model that the tool can do without: it is logged and counted here, and told to the caller.
 fn missing<T>(session: &Session, error: &Error) -> Draft<T> {

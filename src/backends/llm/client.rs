@@ -18,6 +18,8 @@ use crate::{
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 const VERSION_DEFAULT: &str = "2023-06-01";
+/// From this version of the API on, Anthropic's own clients send the key as a bearer token (`@anthropic-ai/sdk` 1.11).
+const BEARER_SINCE: &str = "2026-10-21";
 /// How long a model may write.
 const ATTEMPT: Duration = Duration::from_secs(90);
 /// How often it is asked, where it refuses before any work.
@@ -188,12 +190,14 @@ impl Llm {
                 let version = HeaderValue::from_str(self.version()).map_err(Error::internal)?;
                 let request = request.header(VERSION, version);
                 match key {
+                    // Dates in this form are ordered as texts are.
+                    Some(key) if self.version() >= BEARER_SINCE => bearer(request, key)?,
                     Some(key) => request.header(API_KEY, secret_header(key)?),
                     None => request,
                 }
             }
             Provider::OpenAi => match key {
-                Some(key) => request.header(header::AUTHORIZATION, secret_header(&format!("Bearer {key}"))?),
+                Some(key) => bearer(request, key)?,
                 None => request,
             },
         })
@@ -284,6 +288,10 @@ fn in_our_words(error: Error) -> Error {
         _ => return error,
     };
     Error::new(error.kind(), sentence).because(error.cause()).once()
+}
+
+fn bearer<'a>(request: Request<'a>, key: &str) -> Result<Request<'a>> {
+    Ok(request.header(header::AUTHORIZATION, secret_header(&format!("Bearer {key}"))?))
 }
 
 fn secret_header(secret: &str) -> Result<HeaderValue> {

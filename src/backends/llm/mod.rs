@@ -47,7 +47,7 @@ pub struct Credential {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
-    /// Messages of Anthropic: `POST {url}/v1/messages`, the key as x-api-key.
+    /// Messages of Anthropic: `POST {url}/v1/messages`, the key as x-api-key; from version 2026-10-21 on as a bearer token.
     Anthropic,
     /// Chat completions as `OpenAI` has them, which most others speak too: `POST {url}/chat/completions`, the key as a bearer token.
     #[serde(rename = "openai")]

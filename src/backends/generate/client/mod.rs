@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::{
     auth::Scope,
-    backends::{Connected as _, Session, docs, n8n::N8n, supabase::Supabase},
+    backends::{Connected as _, Session, docs, n8n::N8n},
     error::{Error, Kind, Result},
     tool::{Category, Definition, Route, Tool, tool},
 };
@@ -116,20 +116,22 @@ impl crate::backends::Backend for Opened {
     }
 }
 
-/// The address of a backend, as the tenant has connected it: their documents often say only where it is below that.
+/// The address of a backend whose document says only where it is below that, as the tenant has connected it.
 async fn connected_at(session: &Session, id: &str) -> Option<Url> {
-    let kind = [N8n::NAME, Supabase::NAME, "metabase"].into_iter().find(|kind| *kind == id)?;
+    let kind = [N8n::NAME, "metabase"].into_iter().find(|kind| *kind == id)?;
     Some(session.connection(kind).await.ok()?.url.clone())
 }
 
-/// Makes a relative address absolute.
+/// Says where a backend is in its document, where that says it only in part.
 fn based_at(document: &mut Value, at: &Url) {
     let base = at.as_str().trim_end_matches('/');
-    let given = &mut document["servers"][0]["url"];
-    match given.as_str() {
-        Some(path) if path.starts_with('/') => *given = format!("{base}{path}").into(),
-        _ => {}
-    }
+    let given = document.pointer("/servers/0/url").and_then(Value::as_str);
+    let url = match given {
+        Some(path) if path.starts_with('/') => format!("{base}{path}"),
+        Some(_) => return,
+        None => base.to_owned(),
+    };
+    document["servers"] = serde_json::json!([{ "url": url }]);
 }
 
 /// A client for an API that a document describes.

@@ -66,7 +66,12 @@ pub fn tools() -> Vec<Definition> {
 
 /// Every kind of backend that a tenant can connect.
 pub fn kinds() -> Vec<Kind> {
-    vec![kind::<docker::Docker>(), kind::<n8n::N8n>(), kind::<prometheus::Prometheus>()]
+    vec![
+        kind::<docker::Docker>(),
+        kind::<n8n::N8n>(),
+        kind::<odoo::Odoo>(),
+        kind::<prometheus::Prometheus>(),
+    ]
 }
 
 /// The gateway's own catalogue.

@@ -63,7 +63,7 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("crm_contacts_search", json!({ "query": "john@example.com" })),
         (
             "crm_records_upsert",
-            json!({ "kind": "contact", "id": "13", "fields": { "name": "John Smith", "tags": ["web"] } }),
+            json!({ "kind": "contact", "id": 13, "fields": { "name": "John Smith", "tags": ["web"] } }),
         ),
         ("crm_opportunities_list", json!({ "stage": "negotiation" })),
         ("crm_pipeline_status", json!({})),

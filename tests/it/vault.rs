@@ -778,6 +778,40 @@ async fn a_gateway_whose_key_is_its_own_starts_without_its_vault_and_one_whose_k
     user.get(LIST).await.assert_status(200);
 }
 
+#[tokio::test]
+async fn without_its_vault_a_gateway_says_so_and_connecting_anew_seals() {
+    let server = Server::start().await;
+    let own_key = |config: &mut Config| config.master_key = MasterKeySource::Given(decode_key(&"5a".repeat(32)).unwrap());
+    let both = |config: &mut Config| {
+        server.put_on(config);
+        own_key(config);
+    };
+    let app = App::with(both).await;
+    let luna = slug("luna");
+    let (tenant, user, _) = app.business(&luna).await;
+    let folder = app.stop().await;
+    let app = App::in_folder(folder, own_key, backends::catalogue()).await;
+    let user = app.user_of(&user.token);
+    let refused = user.get(LIST).await;
+    refused.assert_problem(503, "vault_away");
+    assert!(
+        refused.json["detail"].as_str().unwrap().contains("started without one"),
+        "{}",
+        refused.text
+    );
+    app.connect_n8n(&tenant, &app.vendors.n8n(&luna, "sealed-now").0, "sealed-now")
+        .await;
+    user.get(LIST).await.assert_status(200);
+    assert_eq!(server.read(&n8n_of(&luna)).await.0, 200, "nobody here can destroy it");
+    let folder = app.stop().await;
+    let app = App::in_folder(folder, both, backends::catalogue()).await;
+    until("the job destroys what was left", Duration::from_secs(30))
+        .holds(|| async { server.read(&n8n_of(&luna)).await.0 == 404 })
+        .await;
+    app.connect_n8n(&tenant, &app.vendors.n8n(&luna, "new").0, "new").await;
+    app.user_of(&user.token).get(LIST).await.assert_status(200);
+}
+
 // Moving, and the key.
 
 #[tokio::test]
@@ -1242,4 +1276,33 @@ async fn vaultrs_own_client_agrees_with_the_played_vault() {
     assert_eq!(opened.plaintext, "aGVsbG8=");
     token::revoke_self(&gateway).await.unwrap();
     assert!(kv2::read::<Value>(&gateway, "smarteros", &path).await.is_err());
+}
+
+/// The client that Python programs use, which is not ours and knows real ones.
+#[tokio::test]
+async fn hvac_agrees_with_the_played_vault() {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    let python = clients.join(".venv/bin/python");
+    assert!(
+        python.is_file(),
+        "the packages of tests/clients are not installed; `make test` installs them, and so does `make clients`"
+    );
+    let server = Server::start().await;
+    let secret_id = std::fs::read_to_string(server.secret_id_file()).unwrap();
+    let said = Command::new(python)
+        .arg(clients.join("vault_client.py"))
+        .env("VAULT_ADDR", &server.address)
+        .env("VAULT_ROOT", &server.root)
+        .env("VAULT_PATH", n8n_of(&slug("hvac")))
+        .env("VAULT_ROLE_ID", &server.role_id)
+        .env("VAULT_SECRET_ID", secret_id.trim())
+        .env("NO_PROXY", "127.0.0.1")
+        .output()
+        .await
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    println!("{out}");
+    assert!(said.status.success(), "{out}\n{err}");
+    let said: Value = serde_json::from_str(out.trim()).unwrap();
+    assert_eq!(said["done"], json!(["system", "kv", "approle", "transit", "revoked"]));
 }

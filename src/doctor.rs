@@ -232,7 +232,7 @@ fn data_directory(config: &Config, found: &mut Findings) {
     }
 }
 
-async fn embedded(config: &Config, vault: Option<&Vault>, found: &mut Findings) {
+async fn embedded(config: &Config, vault: Option<&Looked>, found: &mut Findings) {
     const CHECK: &str = "database";
     let path = config.data_dir.join(store::FILE);
     if path.parent().is_some_and(Path::is_dir) {
@@ -313,7 +313,7 @@ fn key_before_first_start(config: &Config, found: &mut Findings) {
     }
 }
 
-async fn postgres(config: &Config, vault: Option<&Vault>, (url, connections): (&Secret, u32), found: &mut Findings) {
+async fn postgres(config: &Config, vault: Option<&Looked>, (url, connections): (&Secret, u32), found: &mut Findings) {
     const CHECK: &str = "database";
     sqlx::any::install_default_drivers();
     let looked = async {
@@ -482,7 +482,7 @@ async fn schema(connection: &mut AnyConnection, known: &Migrator, found: &mut Fi
 }
 
 /// Opens everything that is sealed, and changes nothing.
-async fn stored(config: &Config, vault: Option<&Vault>, connection: &mut AnyConnection, found: &mut Findings) -> Result<(), sqlx::Error> {
+async fn stored(config: &Config, vault: Option<&Looked>, connection: &mut AnyConnection, found: &mut Findings) -> Result<(), sqlx::Error> {
     const CHECK: &str = "master key";
     let stored = backup::stored(connection).await?;
     if stored.hash_key.is_empty() {
@@ -493,23 +493,21 @@ async fn stored(config: &Config, vault: Option<&Vault>, connection: &mut AnyConn
         Some(_) => ", wrapped by Vault,",
         None => "",
     };
-    match secrets::try_open(&config.master_key, vault, &stored).await {
+    match secrets::try_open(&config.master_key, vault.map(|(vault, _)| vault), &stored).await {
         Ok(()) => found.ok(
             CHECK,
             format!("{}{place} opens all {} credentials", stored.key_id, stored.sealed.len()),
         ),
         Err(error) => found.fail(CHECK, sentence(&error)),
     }
-    if let (Some(wrapped), Some(vault)) = (&stored.wrapped_key, vault) {
-        let by = vault::wrapped_by(wrapped).unwrap_or_default();
-        if let Ok(newest) = vault.examine().await.map(|examined| examined.newest_key.unwrap_or_default())
-            && by < newest
-        {
-            found.warn(
-                CHECK,
-                format!("it is wrapped by version {by} of Transit's key, whose newest is {newest}: smartermcp secrets rewrap"),
-            );
-        }
+    if let (Some(wrapped), Some((_, Some(newest)))) = (&stored.wrapped_key, vault)
+        && let Some(by) = vault::wrapped_by(wrapped)
+        && by < *newest
+    {
+        found.warn(
+            CHECK,
+            format!("it is wrapped by version {by} of Transit's key, whose newest is {newest}: smartermcp secrets rewrap"),
+        );
     }
     Ok(())
 }
@@ -719,8 +717,11 @@ async fn redis(redis: &Redis, found: &mut Findings) {
     }
 }
 
+/// A Vault, and the newest version of Transit's key there, where it can be told.
+type Looked = (Vault, Option<u64>);
+
 /// Logs in, and asks what the policies allow; nothing is written.
-async fn examine_vault(server: &VaultServer, found: &mut Findings) -> Option<Vault> {
+async fn examine_vault(server: &VaultServer, found: &mut Findings) -> Option<Looked> {
     const CHECK: &str = "vault";
     let vault = match Vault::new(server.clone(), Clock::default()) {
         Ok(vault) => vault,
@@ -733,7 +734,7 @@ async fn examine_vault(server: &VaultServer, found: &mut Findings) -> Option<Vau
         Ok(examined) => examined,
         Err(why) => {
             found.fail(CHECK, format!("VAULT_ADDR: {why}"));
-            return Some(vault);
+            return Some((vault, None));
         }
     };
     found.ok(CHECK, format!("Vault {} answers and lets this gateway in", examined.version));
@@ -765,14 +766,14 @@ async fn examine_vault(server: &VaultServer, found: &mut Findings) -> Option<Vau
             ),
         ),
     }
-    match examined.newest_key {
+    match &examined.newest_key {
         Ok(version) => found.ok(
             "vault transit",
             format!("the key {} is there, version {version}", server.transit_key),
         ),
         Err(why) => found.fail("vault transit", format!("{why}; run deploy/vault/bootstrap-mcp-vault.sh")),
     }
-    Some(vault)
+    Some((vault, examined.newest_key.ok()))
 }
 
 /// Sends an export of nothing, which a collector takes and forgets.

@@ -50,11 +50,10 @@ pub async fn remove(tx: &mut Tx, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The names that begin so, at most a thousand.
+/// The names that begin so, at most a thousand. `begin` is a word of ours.
 pub async fn names(tx: &mut Tx, begin: &str) -> Result<Vec<String>> {
-    let rows = sqlx::query("select name from meta where substr(name, 1, $1) = $2 order by name limit 1000")
-        .bind(i64::try_from(begin.len()).unwrap_or_default())
-        .bind(begin)
+    let rows = sqlx::query("select name from meta where name like $1 order by name limit 1000")
+        .bind(format!("{begin}%"))
         .fetch_all(tx.connection())
         .await?;
     rows.iter().map(|row| Ok(row.try_get("name")?)).collect()

@@ -1,13 +1,11 @@
 //! All 35 tools of the contract, against the played systems of one shop: the same answer through both doors, and two tenants who
 //! never see anything of each other's.
 
-use std::{collections::BTreeMap, fmt::Write as _};
-
 use http::Method;
 use serde_json::{Map, Value, json};
 use smartermcp::{
     backends,
-    sandbox::{Systems, botpress::Bot, docker::Image, shop},
+    sandbox::Systems,
     tool::Definition,
 };
 

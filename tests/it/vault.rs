@@ -171,6 +171,13 @@ impl Server {
     }
 }
 
+/// What a command that failed said. The log, which has a thread of its own, may come after it.
+#[track_caller]
+fn refusal(done: &Done) -> &str {
+    assert_eq!(done.code, Some(1), "{done:?}");
+    line(&done.err, "smartermcp: ")
+}
+
 #[track_caller]
 fn line<'a>(text: &'a str, begin: &str) -> &'a str {
     text.lines()
@@ -705,7 +712,7 @@ async fn a_login_that_vault_refuses_refuses_the_start() {
     ] {
         let settings = [settings, &[("VAULT_ADDR", server.address.as_str())]].concat();
         let done = cli::run_with(&folder.0, &["serve"], &settings, "").await;
-        let said = done.failure();
+        let said = refusal(&done);
         assert!(said.contains(says) && said.contains("VAULT_ADDR"), "{said}");
         assert!(!done.err.contains("hvs.wrong") && !done.err.contains("3c36fa1c"), "{done:?}");
     }
@@ -744,7 +751,7 @@ async fn a_wrong_setting_of_vault_says_what_would_be_right() {
         (&[at, token, ("SMARTERMCP_ADMIN_TOKEN", "vault:mcp/x")], "vault:PATH#FIELD"),
     ] {
         let done = cli::run_with(&folder.0, &["serve"], settings, "").await;
-        let said = done.failure();
+        let said = refusal(&done);
         assert!(said.contains(says) && !said.contains("hid"), "{settings:?}: {said}");
     }
 }
@@ -757,13 +764,13 @@ async fn a_gateway_whose_key_is_its_own_starts_without_its_vault_and_one_whose_k
     played.set_fault(Fault::Sealed);
     let settings = server.settings();
     let refused = cli::run_with(&folder, &["serve"], &as_strings(&settings), "").await;
-    let said = refused.failure();
+    let said = refusal(&refused);
     assert!(
         said.contains("wrapped by Vault's Transit engine") && said.contains("Unseal"),
         "{said}"
     );
     let alone = cli::run_with(&folder, &["serve"], &[], "").await;
-    assert!(alone.failure().contains("VAULT_ADDR is not set"), "{alone:?}");
+    assert!(refusal(&alone).contains("VAULT_ADDR is not set"), "{alone:?}");
     std::fs::remove_dir_all(&folder).unwrap();
 
     let app = App::with(|config| {
@@ -776,6 +783,40 @@ async fn a_gateway_whose_key_is_its_own_starts_without_its_vault_and_one_whose_k
     vault_is(&app, "connected").await;
     let (_, user, _) = app.business(&slug("luna")).await;
     user.get(LIST).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn without_its_vault_a_gateway_says_so_and_connecting_anew_seals() {
+    let server = Server::start().await;
+    let own_key = |config: &mut Config| config.master_key = MasterKeySource::Given(decode_key(&"5a".repeat(32)).unwrap());
+    let both = |config: &mut Config| {
+        server.put_on(config);
+        own_key(config);
+    };
+    let app = App::with(both).await;
+    let luna = slug("luna");
+    let (tenant, user, _) = app.business(&luna).await;
+    let folder = app.stop().await;
+    let app = App::in_folder(folder, own_key, backends::catalogue()).await;
+    let user = app.user_of(&user.token);
+    let refused = user.get(LIST).await;
+    refused.assert_problem(503, "vault_away");
+    assert!(
+        refused.json["detail"].as_str().unwrap().contains("started without one"),
+        "{}",
+        refused.text
+    );
+    app.connect_n8n(&tenant, &app.vendors.n8n(&luna, "sealed-now").0, "sealed-now")
+        .await;
+    user.get(LIST).await.assert_status(200);
+    assert_eq!(server.read(&n8n_of(&luna)).await.0, 200, "nobody here can destroy it");
+    let folder = app.stop().await;
+    let app = App::in_folder(folder, both, backends::catalogue()).await;
+    until("the job destroys what was left", Duration::from_secs(30))
+        .holds(|| async { server.read(&n8n_of(&luna)).await.0 == 404 })
+        .await;
+    app.connect_n8n(&tenant, &app.vendors.n8n(&luna, "new").0, "new").await;
+    app.user_of(&user.token).get(LIST).await.assert_status(200);
 }
 
 // Moving, and the key.
@@ -843,7 +884,7 @@ async fn credentials_and_key_are_moved_both_ways_while_the_gateway_runs() {
 
     // A gateway that knows no Vault says so.
     let alone = cli::run(app.folder(), &["tenant", "list"]).await;
-    assert!(alone.failure().contains("VAULT_ADDR is not set"), "{alone:?}");
+    assert!(refusal(&alone).contains("VAULT_ADDR is not set"), "{alone:?}");
 
     let back = cli::run_with(app.folder(), &["secrets", "move", "--to", "sealed"], &settings, "").await;
     assert_eq!(back.code, Some(0), "{back:?}");
@@ -876,13 +917,13 @@ async fn a_move_that_vault_stops_is_run_again() {
     let to_vault = ["secrets", "move", "--to", "vault"];
     played.set_fault(Fault::Sealed);
     let stopped = cli::run_with(&folder, &to_vault, &settings, "").await;
-    assert!(stopped.failure().contains("nothing was moved"), "{stopped:?}");
+    assert!(refusal(&stopped).contains("nothing was moved"), "{stopped:?}");
     // Stopped in the middle: the policy has gone when the key is to follow.
     let policy = json!({ "policy": "path \"smarteros/+/tenants/+/+\" { capabilities = [\"create\", \"read\", \"update\"] }" });
     played.set_fault(Fault::None);
     server.ask(&server.root, "PUT", "sys/policies/acl/smartermcp-gateway", policy).await;
     let half = cli::run_with(&folder, &to_vault, &settings, "").await;
-    assert!(half.failure().contains("makes no key for the database"), "{half:?}");
+    assert!(refusal(&half).contains("makes no key for the database"), "{half:?}");
     server.script("apply-vault-policies.sh", &[], &[]).await;
     let done = cli::run_with(&folder, &to_vault, &settings, "").await;
     assert_eq!(done.code, Some(0), "{done:?}");
@@ -935,7 +976,7 @@ async fn the_databases_key_and_transits_are_rotated_under_a_running_gateway() {
     let user = app.user_of(&user.token);
     assert_eq!(user.with_key("once").post(trigger, json!({})).await.text, once.text);
     let local = cli::run(app.folder(), &["secrets", "rewrap"]).await;
-    assert!(local.failure().contains("VAULT_ADDR is not set"), "{local:?}");
+    assert!(refusal(&local).contains("VAULT_ADDR is not set"), "{local:?}");
 }
 
 #[tokio::test]
@@ -987,7 +1028,7 @@ async fn a_backup_opens_with_the_vault_of_its_time() {
     let vendors = app.vendors.clone();
     let folder = app.stop().await;
     let without = cli::run(&folder, &["restore", file]).await;
-    assert!(without.failure().contains("VAULT_ADDR is not set"), "{without:?}");
+    assert!(refusal(&without).contains("VAULT_ADDR is not set"), "{without:?}");
     let restored = cli::run_with(&folder, &["restore", file], &settings, "").await;
     assert_eq!(restored.code, Some(0), "{restored:?}");
     let app = App::in_folder(folder, |config| server.put_on(config), backends::catalogue()).await;
@@ -1075,7 +1116,7 @@ async fn the_operators_token_may_be_in_vault() {
     let mut settings = server.settings();
     settings.push(("SMARTERMCP_ADMIN_TOKEN", "vault:mcp/smartermcp-gateway#nothing".to_owned()));
     let done = cli::run_with(&folder.0, &["serve"], &as_strings(&settings), "").await;
-    assert!(done.failure().contains("has no such field"), "{done:?}");
+    assert!(refusal(&done).contains("has no such field"), "{done:?}");
 }
 
 #[tokio::test]
@@ -1242,4 +1283,33 @@ async fn vaultrs_own_client_agrees_with_the_played_vault() {
     assert_eq!(opened.plaintext, "aGVsbG8=");
     token::revoke_self(&gateway).await.unwrap();
     assert!(kv2::read::<Value>(&gateway, "smarteros", &path).await.is_err());
+}
+
+/// The client that Python programs use, which is not ours and knows real ones.
+#[tokio::test]
+async fn hvac_agrees_with_the_played_vault() {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    let python = clients.join(".venv/bin/python");
+    assert!(
+        python.is_file(),
+        "the packages of tests/clients are not installed; `make test` installs them, and so does `make clients`"
+    );
+    let server = Server::start().await;
+    let secret_id = std::fs::read_to_string(server.secret_id_file()).unwrap();
+    let said = Command::new(python)
+        .arg(clients.join("vault_client.py"))
+        .env("VAULT_ADDR", &server.address)
+        .env("VAULT_ROOT", &server.root)
+        .env("VAULT_PATH", n8n_of(&slug("hvac")))
+        .env("VAULT_ROLE_ID", &server.role_id)
+        .env("VAULT_SECRET_ID", secret_id.trim())
+        .env("NO_PROXY", "127.0.0.1")
+        .output()
+        .await
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    println!("{out}");
+    assert!(said.status.success(), "{out}\n{err}");
+    let said: Value = serde_json::from_str(out.trim()).unwrap();
+    assert_eq!(said["done"], json!(["system", "kv", "approle", "transit", "revoked"]));
 }

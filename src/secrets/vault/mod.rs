@@ -204,6 +204,8 @@ impl Vault {
 
     async fn renew(&self, session: &Arc<Session>) {
         let Some(lease) = session.lease else { return };
+        // Before the question: a lease never ends later than we think.
+        let began = self.now();
         let renewed = match lease.renewable {
             true => {
                 let request = RenewTokenSelfRequest::builder().build().map_err(unbuilt);
@@ -219,7 +221,7 @@ impl Vault {
                 self.hear();
                 let next = Session {
                     token: session.token.clone(),
-                    lease: Lease::granted(self.now(), granted.auth.lease_duration, granted.auth.renewable),
+                    lease: Lease::granted(began, granted.auth.lease_duration, granted.auth.renewable),
                 };
                 self.session.compare_and_swap(session, Some(Arc::new(next)));
             }
@@ -303,12 +305,13 @@ impl Vault {
     }
 
     async fn new_session(&self) -> Result<Session, Failure> {
+        let began = self.now();
         match &self.server.login {
             VaultLogin::Token(token) => {
                 let known = self.look_up(token).await?;
                 Ok(Session {
                     token: token.clone(),
-                    lease: Lease::granted(self.now(), known.ttl, known.renewable),
+                    lease: Lease::granted(began, known.ttl, known.renewable),
                 })
             }
             VaultLogin::AppRole { mount, role_id, secret_id } => {
@@ -325,7 +328,7 @@ impl Vault {
                 let Granted { auth } = self.wire.ask(None, &request).await?;
                 Ok(Session {
                     token: auth.client_token,
-                    lease: Lease::granted(self.now(), auth.lease_duration, auth.renewable),
+                    lease: Lease::granted(began, auth.lease_duration, auth.renewable),
                 })
             }
         }

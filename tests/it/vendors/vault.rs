@@ -280,6 +280,7 @@ impl Inner {
         match path {
             "sys/health" => return (StatusCode::OK, health(false, clock)),
             "sys/seal-status" => return (StatusCode::OK, seal_status(false)),
+            "sys/init" => return (StatusCode::OK, json!({ "initialized": true })),
             _ => {}
         }
         if let Some(mount) = path.strip_prefix("auth/").and_then(|rest| rest.strip_suffix("/login")) {

@@ -10,7 +10,11 @@ use smartermcp::sandbox::{
     shop,
 };
 
-use crate::app::{App, Reply, Tenant, User};
+use crate::{
+    app::{App, Reply, Tenant, User, sql_number},
+    daemons::until,
+    servers,
+};
 
 const KPIS: &str = "/api/v1/analytics/kpis";
 const DASHBOARDS: &str = "/api/v1/analytics/dashboards";
@@ -1030,7 +1034,7 @@ async fn a_stop_loses_no_day_and_counts_of_several_processes_add_up() {
     }
     let folder = app.stop().await;
     let calls = "select cast(sum(calls) as bigint) from usage_days where tool = 'workflows_list'";
-    assert_eq!(crate::app::sql_number(&folder, calls).await, 3);
+    assert_eq!(sql_number(&folder, calls).await, 3);
     // The next process begins at nothing, and adds.
     let app = App::in_folder(folder, |_| {}, smartermcp::backends::catalogue()).await;
     let (url, _) = app.vendors.n8n("luna", "k");
@@ -1042,12 +1046,41 @@ async fn a_stop_loses_no_day_and_counts_of_several_processes_add_up() {
 }
 
 #[tokio::test]
+async fn replicas_add_their_days_up_and_hear_of_a_changed_kpi() {
+    if !servers::needed() {
+        return;
+    }
+    let app = App::start().await;
+    let (tenant, user, _) = shop(&app).await;
+    let other = app.replica().await;
+    let elsewhere = other.user_of(&user.token);
+    let path = format!("{KPIS}?kpis=revenue_mtd");
+    for _ in 0..2 {
+        user.get(&path).await.assert_status(200);
+        elsewhere.get(&path).await.assert_status(200);
+    }
+    for replica in [&app, &other] {
+        let usage = &replica.state.limits.usage;
+        usage.flush(&replica.state.store, replica.clock.millis()).await.unwrap();
+    }
+    let told = app.operator().for_tenant(&tenant.id).get("/api/v1/usage").await;
+    let calls: Vec<_> = days(&told.json).into_iter().map(|(.., tool, calls)| (tool, calls)).collect();
+    assert_eq!(calls, [("analytics_kpis", 4)]);
+    user.put(&format!("{KPIS}/revenue_mtd"), json!({ "card_id": 3 }))
+        .await
+        .assert_status(200);
+    until("the other replica asks the other question", Duration::from_secs(30))
+        .holds(|| async { elsewhere.get(&path).await.json["kpis"]["revenue_mtd"] == 17 })
+        .await;
+}
+
+#[tokio::test]
 async fn days_older_than_400_are_removed() {
     let app = App::start().await;
     let (tenant, user, _, admin) = counted(&app, "luna", "UTC").await;
     user.get("/api/v1/workflows").await.assert_status(200);
     admin.get("/api/v1/usage").await.assert_status(200);
-    let mut connection = crate::servers::past_the_gateway(app.folder()).await;
+    let mut connection = servers::past_the_gateway(app.folder()).await;
     for days_ago in [390, 402, 500] {
         let statement = format!(
             "insert into usage_days (tenant_id, day, token_id, tool, calls) values ('{}', '{}', 'x', 'workflows_list', 1)",
@@ -1065,7 +1098,7 @@ async fn days_older_than_400_are_removed() {
     let app = App::in_folder(folder, |_| {}, smartermcp::backends::catalogue()).await;
     let operator = app.operator().for_tenant(&tenant.id);
     let path = format!("/api/v1/usage?from={}", day_before(&app, 600));
-    crate::daemons::until("old days are gone", Duration::from_secs(30))
+    until("old days are gone", Duration::from_secs(30))
         .holds(|| async { days(&operator.get(&path).await.json).len() == 2 })
         .await;
 }

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     error::{Error, Result},
     http::openapi_document,
     id,
-    secrets::{self, rotate_key},
+    secrets::{self, Home, KeyKept, Secrets, Vault},
     serve::{self, Server},
     state::State,
     store::{self, Reach, Store, changes},
@@ -89,7 +89,7 @@ enum Command {
     /// Switch tools, backends or tenants off and on.
     #[command(subcommand)]
     Switch(SwitchCommand),
-    /// Manage the master key.
+    /// Manage the master key, and where credentials are kept.
     #[command(subcommand)]
     Secrets(SecretsCommand),
 }
@@ -243,6 +243,23 @@ enum SwitchCommand {
 enum SecretsCommand {
     /// Seal everything anew under a fresh master key.
     RotateKey,
+    /// Wrap the database's key by the newest version of Vault's Transit key; nothing is sealed anew.
+    Rewrap,
+    /// Move every tenant's credentials, and the key of the database, into Vault, or back into the database, sealed. A gateway may
+    /// go on serving.
+    Move {
+        /// Where to.
+        #[arg(long)]
+        to: To,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum To {
+    /// The Vault at `VAULT_ADDR`.
+    Vault,
+    /// The database.
+    Sealed,
 }
 
 /// Runs the command line of this process.
@@ -273,7 +290,7 @@ async fn run(cli: Cli) -> Result<()> {
     let config = Config::load(&settings).map_err(|problem| Error::invalid(problem.to_string()))?;
     match cli.command {
         Command::Serve => return serve(config).await,
-        Command::Secrets(SecretsCommand::RotateKey) => return rotate(config).await,
+        Command::Secrets(command) => return secrets_command(config, command).await,
         Command::Backup { file, force } => return backup(&config, &file, force).await,
         Command::Restore { file } => return restore(&config, &file).await,
         _ => {}
@@ -302,25 +319,108 @@ async fn serve(config: Config) -> Result<()> {
     Ok(())
 }
 
-async fn rotate(config: Config) -> Result<()> {
+/// The Vault of the settings, logged in.
+async fn open_vault(config: &Config) -> Result<Option<Arc<Vault>>> {
+    let Some(server) = &config.vault else { return Ok(None) };
+    serve::install_crypto();
+    let vault = Arc::new(Vault::new(server.clone(), Clock::default())?);
+    vault.open().await?;
+    Ok(Some(vault))
+}
+
+async fn secrets_command(config: Config, command: SecretsCommand) -> Result<()> {
+    let vault = open_vault(&config).await?;
     let store = Store::open(&config.database, &config.data_dir).await?;
-    let rotated = rotate_key(&config.master_key, &store).await;
+    let done = match command {
+        SecretsCommand::RotateKey => rotate(&config, vault.as_deref(), &store).await,
+        SecretsCommand::Rewrap => rewrap(vault.as_deref(), &store).await,
+        SecretsCommand::Move { to } => move_secrets(&config, vault, &store, to).await,
+    };
     store.close().await;
-    let secrets::Rotated {
-        connections,
-        outcomes,
-        key,
-    } = rotated?;
-    say(&format!(
-        "{connections} credentials and {outcomes} kept outcomes are sealed under a new master key.\n"
-    ))?;
-    match key {
-        None => say("A gateway that runs takes the new key by itself. Back the key file up.\n"),
-        Some(key) => say(&format!(
+    done
+}
+
+async fn rotate(config: &Config, vault: Option<&Vault>, store: &Store) -> Result<()> {
+    let rotated = secrets::rotate_key(&config.master_key, vault, store).await?;
+    say_rotated(&rotated)?;
+    match rotated.kept {
+        KeyKept::File => say("A gateway that runs takes the new key by itself. Back the key file up.\n"),
+        KeyKept::Given(Some(key)) => say(&format!(
             "The new key, shown this once. Start every gateway again with it:\nSMARTERMCP_MASTER_KEY={}\n",
             key.as_str()
         )),
+        KeyKept::Given(None) | KeyKept::Transit => {
+            say("It is in the database, wrapped by Vault's Transit key. A gateway that runs takes it by itself.\n")
+        }
     }
+}
+
+fn say_rotated(rotated: &secrets::Rotated) -> Result<()> {
+    let secrets::Rotated { connections, outcomes, .. } = rotated;
+    say(&format!(
+        "{connections} credentials and {outcomes} kept outcomes are sealed under a new master key.\n"
+    ))
+}
+
+async fn rewrap(vault: Option<&Vault>, store: &Store) -> Result<()> {
+    let (before, now) = secrets::rewrap(vault, store).await?;
+    let shown = |version: Option<u64>| version.map_or_else(|| "unknown".to_owned(), |version| version.to_string());
+    say(&format!(
+        "The database's key was wrapped by version {} of Transit's key, and is by version {}. The key itself is the same.\n",
+        shown(before),
+        shown(now)
+    ))
+}
+
+async fn move_secrets(config: &Config, vault: Option<Arc<Vault>>, store: &Store, to: To) -> Result<()> {
+    let Some(vault) = vault else {
+        return Err(Error::invalid(
+            "VAULT_ADDR is not set: say which Vault, and how to log in there (VAULT_TOKEN, or VAULT_ROLE_ID with a secret id)",
+        ));
+    };
+    if !vault.is_here() {
+        return Err(Error::unavailable(
+            "Vault is away or sealed: nothing was moved. Run this again when it answers",
+        ));
+    }
+    let secrets = Secrets::open(config.master_key.clone(), Some(vault), store).await?;
+    let home = match to {
+        To::Vault => Home::Vault,
+        To::Sealed => Home::Sealed,
+    };
+    let moved = secrets::move_to(home, &config.master_key, &secrets, store, Clock::default().millis()).await?;
+    let place = match home {
+        Home::Vault => "in Vault",
+        Home::Sealed => "sealed in the database",
+    };
+    say(&format!(
+        "{} credentials were moved and are {place}; {} were there already.\n",
+        moved.moved, moved.there_already
+    ))?;
+    for (connection, why) in &moved.left {
+        say(&format!("Left as it was: {connection}: {why}\n"))?;
+    }
+    if !moved.left.is_empty() {
+        return Err(Error::unavailable(format!(
+            "{} credentials could not be moved, and the database's key stays where it is. Connect these anew or remove them, and run this again",
+            moved.left.len()
+        )));
+    }
+    let Some(rotated) = moved.key else {
+        return say("The database's key was there already.\n");
+    };
+    say_rotated(&rotated)?;
+    say(match rotated.kept {
+        KeyKept::Transit => {
+            "It is in the database, wrapped by Vault's Transit key: every gateway on it needs VAULT_ADDR from now on. The key before it opens backups made before; keep it as long as those.\n"
+        }
+        KeyKept::File => {
+            "It is in the key file: back that up. Unset VAULT_ADDR and start every gateway again, so that new credentials are sealed too.\n"
+        }
+        KeyKept::Given(_) => {
+            "It is the one in SMARTERMCP_MASTER_KEY. Unset VAULT_ADDR and start every gateway again, so that new credentials are sealed too.\n"
+        }
+    })
 }
 
 async fn doctor(file: Option<&Path>, json: bool) -> Result<()> {
@@ -354,6 +454,14 @@ async fn backup(config: &Config, file: &Path, force: bool) -> Result<()> {
         // Dropped in the middle, it removes what it had written.
         () = asked_to_stop => return Err(Error::unavailable("Stopped; no backup was written")),
     };
+    if facts.key_is_wrapped {
+        return say(&format!(
+            "{}: {}, checked.\nIts master key {} is in it, wrapped by Vault's Transit key, and nothing opens without that Vault. Credentials in Vault are not in it: back Vault up too, and keep the versions that this backup names.\n",
+            file.display(),
+            held(&facts),
+            facts.key_id,
+        ));
+    }
     let key = match &config.master_key {
         MasterKeySource::Given(_) => "the one in SMARTERMCP_MASTER_KEY".to_owned(),
         MasterKeySource::File(path) => path.display().to_string(),
@@ -370,7 +478,15 @@ async fn restore(config: &Config, file: &Path) -> Result<()> {
     embedded_only(config)?;
     serve::make_folder(&config.data_dir)?;
     let _lock = serve::lock(&config.data_dir)?;
-    let restored = store::backup::restore(&config.data_dir, file, &config.master_key, Clock::default().millis()).await?;
+    let vault = open_vault(config).await?;
+    let restored = store::backup::restore(
+        &config.data_dir,
+        file,
+        &config.master_key,
+        vault.as_deref(),
+        Clock::default().millis(),
+    )
+    .await?;
     say(&format!("Restored {}: {}.\n", file.display(), held(&restored.facts)))?;
     if let Some(aside) = &restored.aside {
         say(&format!(

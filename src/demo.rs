@@ -1,4 +1,4 @@
-//! The demo: the gateway with a tenant, a token and a small n8n inside this process, and the lines to paste.
+//! The demo: the gateway with a tenant, a token and the tenant's systems played inside this process, and the lines to paste.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -11,13 +11,11 @@ use crate::{
     backends,
     cli::console,
     clock::Clock,
-    config::{Config, Secret},
+    config::{Config, Dns, Secret},
     error::{Error, Result},
-    sandbox::n8n::Sandbox,
+    sandbox::{Systems, Vendors, shop},
     serve::{self, Server},
 };
-
-const TENANT: &str = "panaderia-luna";
 
 /// Runs the demo until it is asked to stop, and leaves nothing behind.
 pub async fn run(listen: Option<SocketAddr>) -> Result<()> {
@@ -27,15 +25,9 @@ pub async fn run(listen: Option<SocketAddr>) -> Result<()> {
     let mut config = Config::embedded(&folder.0);
     config.listen = free(listen, config.listen).await;
     config.network.allow = vec!["127.0.0.1/32".parse().map_err(Error::internal)?];
+    config.network.dns = Dns::Sandbox;
     let operator_token = token::generate();
     config.admin_token = Some(Secret::new(operator_token.as_str()));
-
-    let sandbox_key = token::generate();
-    let sandbox = Sandbox::new(&sandbox_key).with_mcp_token("sandbox-mcp-token");
-    sandbox.demo_workflows();
-    let n8n = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::internal)?;
-    let n8n_address = n8n.local_addr().map_err(Error::internal)?;
-    let playing = tokio::spawn(async move { axum::serve(n8n, sandbox.router()).await });
 
     let server = Server::start(config, backends::catalogue(), Clock::default()).await?;
     let business: Vec<_> = Scope::ALL
@@ -44,24 +36,29 @@ pub async fn run(listen: Option<SocketAddr>) -> Result<()> {
         .map(Scope::name)
         .collect();
     let call = async |tool: &str, input: Value| console(&server.state, Caller::console(None), tool, input).await;
-    call("tenants_create", json!({ "name": "Panadería Luna", "slug": TENANT })).await?;
-    call(
-        "connections_set",
-        json!({
-            "tenant_id": TENANT, "backend": "n8n", "url": format!("http://{n8n_address}"),
-            "credential": { "api_key": &*sandbox_key, "mcp_token": "sandbox-mcp-token" },
-        }),
+    let made = call("tenants_create", json!({ "name": shop::NAME, "slug": shop::SLUG })).await?;
+    let vendors = Vendors::start().await.map_err(Error::internal)?;
+    let systems = Systems::play(&vendors, made["id"].as_str().unwrap_or_default(), shop::SLUG);
+    for (backend, connection) in &systems.connections {
+        let mut connection = connection.clone();
+        connection["tenant_id"] = shop::SLUG.into();
+        connection["backend"] = (*backend).into();
+        call("connections_set", connection).await?;
+    }
+    let issued = call(
+        "tokens_create",
+        json!({ "tenant_id": shop::SLUG, "name": "demo", "scopes": business }),
     )
     .await?;
-    let issued = call("tokens_create", json!({ "tenant_id": TENANT, "name": "demo", "scopes": business })).await?;
     let token = Zeroizing::new(issued["api_token"].as_str().unwrap_or_default().to_owned());
 
     let base = format!("http://{}", server.address);
-    say(&lines(&base, &token, &operator_token));
+    let names: Vec<_> = systems.connections.iter().map(|(backend, _)| *backend).collect();
+    say(&lines(&base, &token, &operator_token, &names.join(", ")));
     asked_to_stop.await;
     say("Stopping; nothing of the demo is kept.\n");
     server.stop().await;
-    playing.abort();
+    drop((vendors, systems));
     Ok(())
 }
 
@@ -82,7 +79,7 @@ fn say(text: &str) {
     let _ = std::io::stdout().flush();
 }
 
-fn lines(base: &str, token: &str, operator: &str) -> String {
+fn lines(base: &str, token: &str, operator: &str, systems: &str) -> String {
     let claude = json!({
         "mcpServers": { "smartermcp": {
             "command": "npx",
@@ -100,7 +97,7 @@ fn lines(base: &str, token: &str, operator: &str) -> String {
     format!(
         r#"
 SmarterMCP demo: {base}
-  The tenant '{TENANT}' is connected to a sandbox n8n that runs inside this process (played, not a real n8n).
+  The tenant '{}' has a shop in Valdivia, whose {systems} are played inside this process (none of them is real).
   Token of the tenant:   {token}
   Token of the operator: {operator}
 
@@ -124,7 +121,8 @@ MCP Inspector
 In a browser: {base}/ (how to connect), {base}/docs (the REST interface), {base}/health
 Stop with Ctrl-C.
 
-"#
+"#,
+        shop::SLUG
     )
 }
 

@@ -17,10 +17,10 @@ use url::Url;
 
 use crate::{
     clock::{self, Clock},
-    config::{Config, Database, MasterKeySource, Otlp, Secret, Settings, loopback},
+    config::{Config, Database, MasterKeySource, Otlp, Secret, Settings, VaultServer, loopback},
     error::{Error, chain},
     limits::redis::Redis,
-    secrets,
+    secrets::{self, Vault, vault},
     store::{self, backup},
 };
 
@@ -104,9 +104,14 @@ pub async fn examine(file: Option<&Path>) -> Vec<Finding> {
     };
     found.ok("configuration", configured(&config));
     data_directory(&config, &mut found);
+    // Before the database, whose key it may hold.
+    let vault = match &config.vault {
+        Some(server) => examine_vault(server, &mut found).await,
+        None => None,
+    };
     match &config.database {
-        Database::Embedded => embedded(&config, &mut found).await,
-        Database::Postgres { url, connections } => postgres(&config, url, *connections, &mut found).await,
+        Database::Embedded => embedded(&config, vault.as_ref(), &mut found).await,
+        Database::Postgres { url, connections } => postgres(&config, vault.as_ref(), (url, *connections), &mut found).await,
     }
     let http = match reqwest::Client::builder()
         .no_proxy()
@@ -169,8 +174,9 @@ fn configured(config: &Config) -> String {
     } else {
         "limits in the process"
     };
+    let secrets = if config.vault.is_some() { ", credentials in Vault" } else { "" };
     let spans = if config.otlp.is_some() { ", spans to a collector" } else { "" };
-    format!("smartermcp {} with {database}, {limits}{spans}", env!("CARGO_PKG_VERSION"))
+    format!("smartermcp {} with {database}, {limits}{secrets}{spans}", env!("CARGO_PKG_VERSION"))
 }
 
 /// The folder and what lies in it: there, ours, and closed to others.
@@ -226,7 +232,7 @@ fn data_directory(config: &Config, found: &mut Findings) {
     }
 }
 
-async fn embedded(config: &Config, found: &mut Findings) {
+async fn embedded(config: &Config, vault: Option<&Vault>, found: &mut Findings) {
     const CHECK: &str = "database";
     let path = config.data_dir.join(store::FILE);
     if path.parent().is_some_and(Path::is_dir) {
@@ -264,7 +270,7 @@ async fn embedded(config: &Config, found: &mut Findings) {
         if schema(&mut connection, &backup::MIGRATIONS, found).await? {
             found.ok(CHECK, format!("{}, {} bytes, is whole", path.display(), known.len()));
             last_seen(&mut connection, found).await?;
-            stored(config, &mut connection, found).await?;
+            stored(config, vault, &mut connection, found).await?;
             zones(&mut connection, found).await?;
         }
         connection.close().await
@@ -296,6 +302,9 @@ fn room(folder: &Path, found: &mut Findings) {
 
 fn key_before_first_start(config: &Config, found: &mut Findings) {
     match &config.master_key {
+        MasterKeySource::File(_) if config.vault.is_some() => {
+            found.ok("master key", "the first start lets Vault's Transit engine make it");
+        }
         MasterKeySource::Given(_) => found.ok("master key", "SMARTERMCP_MASTER_KEY; nothing is sealed under it yet"),
         MasterKeySource::File(path) if path.exists() => {
             found.ok("master key", format!("{}; nothing is sealed under it yet", path.display()));
@@ -304,7 +313,7 @@ fn key_before_first_start(config: &Config, found: &mut Findings) {
     }
 }
 
-async fn postgres(config: &Config, url: &Secret, connections: u32, found: &mut Findings) {
+async fn postgres(config: &Config, vault: Option<&Vault>, (url, connections): (&Secret, u32), found: &mut Findings) {
     const CHECK: &str = "database";
     sqlx::any::install_default_drivers();
     let looked = async {
@@ -357,7 +366,7 @@ async fn postgres(config: &Config, url: &Secret, connections: u32, found: &mut F
         if schema(&mut connection, &POSTGRES, found).await? {
             row_security(&mut connection, found).await?;
             last_seen(&mut connection, found).await?;
-            stored(config, &mut connection, found).await?;
+            stored(config, vault, &mut connection, found).await?;
             zones(&mut connection, found).await?;
         }
         connection.close().await
@@ -473,16 +482,34 @@ async fn schema(connection: &mut AnyConnection, known: &Migrator, found: &mut Fi
 }
 
 /// Opens everything that is sealed, and changes nothing.
-async fn stored(config: &Config, connection: &mut AnyConnection, found: &mut Findings) -> Result<(), sqlx::Error> {
+async fn stored(config: &Config, vault: Option<&Vault>, connection: &mut AnyConnection, found: &mut Findings) -> Result<(), sqlx::Error> {
     const CHECK: &str = "master key";
     let stored = backup::stored(connection).await?;
     if stored.hash_key.is_empty() {
         key_before_first_start(config, found);
         return Ok(());
     }
-    match secrets::try_open(&config.master_key, &stored) {
-        Ok(()) => found.ok(CHECK, format!("{} opens all {} credentials", stored.key_id, stored.sealed.len())),
+    let place = match stored.wrapped_key {
+        Some(_) => ", wrapped by Vault,",
+        None => "",
+    };
+    match secrets::try_open(&config.master_key, vault, &stored).await {
+        Ok(()) => found.ok(
+            CHECK,
+            format!("{}{place} opens all {} credentials", stored.key_id, stored.sealed.len()),
+        ),
         Err(error) => found.fail(CHECK, sentence(&error)),
+    }
+    if let (Some(wrapped), Some(vault)) = (&stored.wrapped_key, vault) {
+        let by = vault::wrapped_by(wrapped).unwrap_or_default();
+        if let Ok(newest) = vault.examine().await.map(|examined| examined.newest_key.unwrap_or_default())
+            && by < newest
+        {
+            found.warn(
+                CHECK,
+                format!("it is wrapped by version {by} of Transit's key, whose newest is {newest}: smartermcp secrets rewrap"),
+            );
+        }
     }
     Ok(())
 }
@@ -690,6 +717,62 @@ async fn redis(redis: &Redis, found: &mut Findings) {
         Some(policy) => found.ok("redis eviction", format!("maxmemory-policy is {policy}")),
         None => found.ok("redis eviction", "its maxmemory-policy is not told; see that it is noeviction"),
     }
+}
+
+/// Logs in, and asks what the policies allow; nothing is written.
+async fn examine_vault(server: &VaultServer, found: &mut Findings) -> Option<Vault> {
+    const CHECK: &str = "vault";
+    let vault = match Vault::new(server.clone(), Clock::default()) {
+        Ok(vault) => vault,
+        Err(error) => {
+            found.fail(CHECK, sentence(&error));
+            return None;
+        }
+    };
+    let examined = match vault.examine().await {
+        Ok(examined) => examined,
+        Err(why) => {
+            found.fail(CHECK, format!("VAULT_ADDR: {why}"));
+            return Some(vault);
+        }
+    };
+    found.ok(CHECK, format!("Vault {} answers and lets this gateway in", examined.version));
+    if !examined.encrypted {
+        found.warn(
+            CHECK,
+            "VAULT_ADDR is not encrypted, so secrets can be read on the way; let Vault speak TLS and use https",
+        );
+    }
+    if examined.is_root {
+        found.warn(
+            CHECK,
+            "VAULT_TOKEN is root's, which may do everything; use the AppRole that bootstrap-mcp-vault.sh makes",
+        );
+    }
+    if let Some(seconds) = examined.ends {
+        found.warn(
+            CHECK,
+            format!("VAULT_TOKEN ends in {seconds} s and cannot be renewed; use an AppRole"),
+        );
+    }
+    match examined.lacking.is_empty() {
+        true => found.ok("vault policy", "allows all that is needed"),
+        false => found.fail(
+            "vault policy",
+            format!(
+                "does not allow {}; see deploy/vault/policies/smartermcp-gateway.hcl",
+                examined.lacking.join("; ")
+            ),
+        ),
+    }
+    match examined.newest_key {
+        Ok(version) => found.ok(
+            "vault transit",
+            format!("the key {} is there, version {version}", server.transit_key),
+        ),
+        Err(why) => found.fail("vault transit", format!("{why}; run deploy/vault/bootstrap-mcp-vault.sh")),
+    }
+    Some(vault)
 }
 
 /// Sends an export of nothing, which a collector takes and forgets.

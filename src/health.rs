@@ -70,6 +70,9 @@ pub struct Report {
     /// Where one is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<&'static str>,
+    /// Where one is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vault: Option<&'static str>,
     pub timestamp: String,
 }
 
@@ -168,10 +171,13 @@ impl Health {
         services
     }
 
-    /// The whole report. Only the database, Redis and the configured services move `status`. `redis_is_away`: `None` where there
-    /// is none.
-    pub fn report(&self, database_is_away: bool, redis_is_away: Option<bool>) -> Report {
-        let down = redis_is_away == Some(true) || self.configured.iter().any(|service| service.condition() == Condition::Down);
+    /// The whole report. Only the database, Redis, Vault and the configured services move `status`. `redis_is_away` and
+    /// `vault_is_away`: `None` where there is none.
+    pub fn report(&self, database_is_away: bool, redis_is_away: Option<bool>, vault_is_away: Option<bool>) -> Report {
+        let word = |away| if away { "disconnected" } else { "connected" };
+        let down = redis_is_away == Some(true)
+            || vault_is_away == Some(true)
+            || self.configured.iter().any(|service| service.condition() == Condition::Down);
         Report {
             status: match (database_is_away, down) {
                 (true, _) => "unhealthy",
@@ -181,8 +187,9 @@ impl Health {
             version: env!("CARGO_PKG_VERSION"),
             uptime: (self.clock.millis() - self.started_at) / 1000,
             services: self.services(),
-            database: if database_is_away { "disconnected" } else { "connected" },
-            redis: redis_is_away.map(|away| if away { "disconnected" } else { "connected" }),
+            database: word(database_is_away),
+            redis: redis_is_away.map(word),
+            vault: vault_is_away.map(word),
             timestamp: crate::clock::rfc3339(self.clock.millis()),
         }
     }

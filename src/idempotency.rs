@@ -134,7 +134,7 @@ pub async fn begin(state: &Arc<State>, entry: Entry, key: Option<Key>, rights: &
             );
         }
         if let Some(outcome) = first.outcome {
-            return replay(state, &first.tenant, &first.key, &outcome).map(Claimed::Replay);
+            return replay(state, &first.tenant, &first.key, &outcome).await.map(Claimed::Replay);
         }
         let here = state
             .running
@@ -296,8 +296,8 @@ async fn try_finish(state: &State, begun: &Begun, outcome: &AuditOutcome, answer
     tx.commit().await
 }
 
-fn replay(state: &State, tenant: &str, key: &str, sealed: &[u8]) -> Result<Result<Rendered>> {
-    let json = state.secrets.open_sealed(&secrets::outcome_place(tenant, key), sealed)?;
+async fn replay(state: &State, tenant: &str, key: &str, sealed: &[u8]) -> Result<Result<Rendered>> {
+    let json = state.secrets.open_sealed(&secrets::outcome_place(tenant, key), sealed).await?;
     Ok(match serde_json::from_slice(&json).map_err(Error::internal)? {
         Kept::Object(object) => Ok(Rendered::Object(object)),
         Kept::Failed { code, kind, message } => {

@@ -10,8 +10,8 @@ use crate::{
     auth::Known,
     backends::{self, Connections},
     clock::Clock,
-    config::{Config, Database},
-    error::Result,
+    config::{Config, Database, checked_admin_token},
+    error::{Error, Result},
     freshness::Freshness,
     health::Health,
     http::Pages,
@@ -19,7 +19,7 @@ use crate::{
     idempotency::{DEAD_AFTER_MS, Running},
     jobs,
     limits::Limits,
-    secrets::Secrets,
+    secrets::{Secrets, Vault},
     store::{self, Reach, Store},
     telemetry::{Metrics, Spans},
     tool::Catalogue,
@@ -56,9 +56,21 @@ pub struct State {
 
 impl State {
     /// Opens the state, and starts the tasks that keep it.
-    pub async fn open(config: Config, catalogue: Catalogue, clock: Clock, bound: SocketAddr) -> Result<Arc<Self>> {
+    pub async fn open(mut config: Config, catalogue: Catalogue, clock: Clock, bound: SocketAddr) -> Result<Arc<Self>> {
         let store = Store::open(&config.database, &config.data_dir).await?;
-        let secrets = Secrets::open(config.master_key.clone(), &store).await?;
+        let vault = match &config.vault {
+            Some(server) => Some(Arc::new(Vault::new(server.clone(), clock.clone())?)),
+            None => None,
+        };
+        if let Some(vault) = &vault {
+            vault.open().await?;
+            if let Some(at) = &config.admin_token_at {
+                let token = vault.field("SMARTERMCP_ADMIN_TOKEN", at).await?;
+                let checked = checked_admin_token(token.expose()).map_err(|problem| Error::invalid(problem.to_string()))?;
+                config.admin_token = Some(checked);
+            }
+        }
+        let secrets = Secrets::open(config.master_key.clone(), vault, &store).await?;
         let metrics = Metrics::new(&catalogue);
         let (audit, writer) = Audit::new(Arc::clone(&metrics));
         let instance = id::ordered().to_string();
@@ -159,7 +171,7 @@ impl State {
         };
         if let Err(error) = tokio::time::timeout(LAST_WRITES, left)
             .await
-            .unwrap_or_else(|_| Err(crate::error::Error::internal("no answer in time")))
+            .unwrap_or_else(|_| Err(Error::internal("no answer in time")))
         {
             tracing::debug!(
                 source = error.cause(),

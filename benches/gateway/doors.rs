@@ -55,4 +55,22 @@ impl Door {
             Door::Rest => Template::new("GET", "/api/v1/workflows/executions/1", to, &["Accept: application/json"], ""),
         }
     }
+
+    /// `tools/list`, of the two doors that have it.
+    pub fn list_template(self, to: SocketAddr) -> Template {
+        match self {
+            Door::Modern => {
+                let lines = [ACCEPT, "MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/list"];
+                let body = concat!(
+                    r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"#,
+                    r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#
+                );
+                Template::new("POST", "/mcp", to, &lines, body)
+            }
+            Door::Legacy | Door::Rest => {
+                let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}"#;
+                Template::new("POST", "/mcp", to, &[ACCEPT, "MCP-Protocol-Version: 2025-11-25"], body)
+            }
+        }
+    }
 }

@@ -200,6 +200,41 @@ impl Gateway {
         Ok(tokens)
     }
 
+    /// Makes a tenant of no limited plan, and answers its id.
+    pub async fn tenant(&self, slug: &str) -> Result<String> {
+        let body = json!({ "name": slug, "slug": slug, "plan": "enterprise" });
+        self.one(&self.request("POST", "/api/v1/tenants", None, &body), |answer| {
+            field(answer, 201, "id")
+        })
+        .await
+    }
+
+    /// Issues a token of a tenant, with more said of it.
+    pub async fn token(&self, tenant: &str, scopes: &[&str], more: &Value) -> Result<String> {
+        let mut body = json!({ "name": "bench", "scopes": scopes, "tenant_id": tenant });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            body[name] = value.clone();
+        }
+        self.one(&self.request("POST", "/auth/token", None, &body), |answer| {
+            field(answer, 201, "api_token")
+        })
+        .await
+    }
+
+    /// Stores a tenant's connection.
+    pub async fn connect(&self, tenant: &str, backend: &str, connection: &Value) -> Result<()> {
+        let request = self.request("PUT", &format!("/api/v1/connections/{backend}"), Some(tenant), connection);
+        self.one(&request, |answer| match answer.status {
+            200..300 => Ok(()),
+            _ => Err(answer.summary().into()),
+        })
+        .await
+    }
+
+    async fn one<T>(&self, request: &[u8], read: impl FnOnce(&Answer<'_>) -> Result<T>) -> Result<T> {
+        ask(self.address, request, read).await?
+    }
+
     /// A request of the operator's.
     fn request(&self, method: &str, path: &str, tenant: Option<&str>, body: &Value) -> Vec<u8> {
         let tenant = tenant.map(|id| format!("X-Tenant-ID: {id}"));

@@ -12,6 +12,7 @@
 #![expect(clippy::cast_precision_loss, reason = "counts of calls and kilobytes stay far below 2^52")]
 
 mod agentgateway;
+mod beside;
 mod doors;
 mod gateway;
 mod load;
@@ -74,6 +75,10 @@ async fn bench() -> Result<bool> {
     }
     println!("{}", conditions(&options));
     let strangers = stage.measure(&options, gateway.as_ref(), production.as_ref()).await?;
+    let beside = match &gateway {
+        Some(gateway) => Some(stage.measure_beside(&options, gateway).await?),
+        None => None,
+    };
     let facts = match gateway {
         Some(gateway) => Some(stage.close_gateway(gateway, scratch.path()).await?),
         None => None,
@@ -88,6 +93,9 @@ async fn bench() -> Result<bool> {
     }
     println!("Other programs had {:.0} % of the machine's CPU time meanwhile.", strangers * 100.0);
     report::verdicts(&rows, facts.as_ref());
+    if let Some(beside) = &beside {
+        report::beside(beside);
+    }
     Ok(report::faults(&rows))
 }
 

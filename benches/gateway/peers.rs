@@ -38,6 +38,7 @@ pub fn serve(arguments: &[String]) -> Result<()> {
     });
     let router = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["backend"] => backend(),
+        ["slow", kind] => slow(kind),
         ["axum"] => bare_axum(),
         ["rmcp"] => mcp(Canned(kilobyte())),
         ["rmcp-reqwest", url] => mcp(Calling::new(url, Reading::Parsed)?),
@@ -79,6 +80,19 @@ fn backend() -> Router {
         )
         .fallback(any(empty))
         .with_state(hits)
+}
+
+/// A backend of a kind that takes two seconds to say that it has nothing.
+fn slow(kind: &str) -> Router {
+    let nothing = match kind {
+        "chatwoot" => "[]",
+        "botpress" => r#"{"bots":[],"meta":{}}"#,
+        _ => r#"{"data":[],"total":0}"#,
+    };
+    Router::new().fallback(any(move || async move {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        ([(CONTENT_TYPE, "application/json; charset=utf-8")], nothing)
+    }))
 }
 
 /// A finished execution with its data, as n8n's public API answers it; most of it is the last node's output.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{doors::Door, load::Measured};
+use crate::{beside::Beside, doors::Door, load::Measured};
 
 /// The targets of the project's issue.
 const MOST_TIMES_CPU: f64 = 1.8;
@@ -10,6 +10,8 @@ const MOST_TIMES_CPU: f64 = 1.8;
 const MOST_TIMES_CPU_PRODUCTION: f64 = 2.3;
 const MOST_ADDED_US: f64 = 80.0;
 const MOST_MB: f64 = 60.0;
+const MOST_LIST_US: f64 = 100.0;
+const MOST_TIMES_P99: f64 = 1.5;
 const MOST_START: Duration = Duration::from_millis(200);
 /// Where the CPU target and the latency target are read.
 const AT_CPU: usize = 16;
@@ -225,6 +227,25 @@ pub fn verdicts(rows: &[Row], facts: Option<&GatewayFacts>) {
         full.as_millis(),
         MOST_START.as_millis(),
         met(start < MOST_START.as_secs_f64() && full < MOST_START)
+    );
+}
+
+/// Prints what was measured beside the rows.
+pub fn beside(beside: &Beside) {
+    for (door, cost) in &beside.lists {
+        println!(
+            "- CPU of one list of {} tools, {door}: {cost:.0} µs, under {MOST_LIST_US:.0}: {}",
+            beside.tools,
+            met(*cost < MOST_LIST_US)
+        );
+    }
+    let times = beside.beside_ms / beside.alone_ms;
+    println!(
+        "- p99 of a fast backend: {:.2} ms alone, {:.2} ms beside 200 calls that wait for three slow ones ({} answered): {times:.2} ×, at most {MOST_TIMES_P99}: {}",
+        beside.alone_ms,
+        beside.beside_ms,
+        beside.slow_calls,
+        met(times <= MOST_TIMES_P99)
     );
 }
 

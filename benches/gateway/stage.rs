@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     Result, agentgateway,
+    beside::{self, Beside},
     doors::Door,
     gateway::{Gateway, Servers},
     load::{Load, Template, ask},
@@ -265,6 +266,11 @@ impl Stage {
         let ours = self.processes.iter().map(Group::cpu_seconds).sum::<Result<f64>>()?
             + self.behind.iter().map(Process::cpu_seconds).sum::<Result<f64>>()?;
         Ok(machine_cpu_seconds()? - ours - cpu_seconds("self")?)
+    }
+
+    /// Measures on the filled gateway what stands beside the rows.
+    pub async fn measure_beside(&self, options: &Options, tested: &Tested) -> Result<Beside> {
+        beside::measure(&tested.gateway, &tested.process, &tested.tokens, options.measured).await
     }
 
     /// Reads what the gateway came to, and starts it once more on what it has stored.

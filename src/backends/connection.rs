@@ -1,6 +1,14 @@
 //! Connections: a tenant's way to a backend, opened once and kept warm.
 
-use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use dashmap::DashMap;
 use ipnet::IpNet;
@@ -12,10 +20,10 @@ use url::Url;
 use super::{Credential, Guard, Kind, breaker::Breaker, transport::Transport};
 use crate::{
     config::Network,
-    error::{Error, Result, chain},
+    error::{Error, Kind as ErrorKind, Result, chain},
     id::TenantId,
     limits::IN_FLIGHT_PER_CONNECTION,
-    secrets::{self, Secrets},
+    secrets::{Opened, Reference, Secrets},
     store::{self, Reach, Store},
     tenant::Tenant,
     warm::Warm,
@@ -66,12 +74,27 @@ pub struct Connection {
     pub url: Url,
     settings: Settings,
     credential: Credential,
+    /// Where it is from, if that is Vault.
+    from: Option<InVault>,
     pub(super) http: reqwest::Client,
     pub(super) guard: Guard,
     pub(super) breaker: Breaker,
     pub(super) places: Arc<Semaphore>,
     /// What a backend learned about itself and may ask again, e.g. which webhook triggers which workflow.
     learned: DashMap<String, (tokio::time::Instant, Arc<dyn Any + Send + Sync>)>,
+}
+
+/// A credential that was read from Vault, and is good for a while.
+struct InVault {
+    reference: Reference,
+    /// The version that was read.
+    version: u64,
+    /// The connection's id, by which Vault's versions are told apart.
+    id: String,
+    /// Epoch milliseconds.
+    until: AtomicI64,
+    /// One looks again, the others wait for what he finds.
+    looking: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -94,6 +117,31 @@ impl Connection {
     /// The id that this name stands for, where the tenant has given it one; else the name itself.
     pub fn resolve<'a>(&'a self, name: &'a str) -> &'a str {
         self.settings.aliases.get(name).map_or(name, String::as_str)
+    }
+
+    /// Whether the credential still is what it was. One of Vault's is looked at again when its time is over.
+    ///
+    /// # Errors
+    /// When Vault is away then, or has it no more.
+    async fn holds(&self, secrets: &Secrets) -> Result<bool> {
+        let (Some(from), Some(vault)) = (&self.from, secrets.in_vault()) else {
+            return Ok(true);
+        };
+        let is_fresh = || vault.now() < from.until.load(Ordering::Relaxed);
+        if is_fresh() {
+            return Ok(true);
+        }
+        let _one = from.looking.lock().await;
+        if is_fresh() {
+            return Ok(true);
+        }
+        let began = vault.now();
+        let found = secrets.look(&from.reference, &from.id, self.backend).await?;
+        let same = found.version == from.version;
+        if same {
+            from.until.store(began + vault.cache_ms(), Ordering::Relaxed);
+        }
+        Ok(same)
     }
 
     /// Something that was learned less than `fresh` ago.
@@ -161,37 +209,81 @@ impl Connections {
 
     /// The tenant's connection to a backend, if it has one.
     pub async fn find(&self, store: &Store, secrets: &Secrets, id: TenantId, backend: &'static str) -> Result<Option<Arc<Connection>>> {
-        self.warm
-            .get_or_load((id, backend), async {
-                let mut tx = store.read(Reach::Tenant(id)).await?;
-                let Some(row) = store::connections::find(&mut tx, id, backend).await? else {
-                    return Ok(None);
-                };
-                // As it is now: the caller's own copy may be from before a change, and this one is kept.
-                let Some(tenant) = store::tenants::find(&mut tx, id).await? else {
-                    return Ok(None);
-                };
-                drop(tx);
-                let credential = secrets.open_sealed(&secrets::connection_place(id, backend, &row.id), &row.credential)?;
-                let kind = self.kind(backend)?;
-                let credential = kind.read_credential(&credential)?;
-                let url = row.url.parse().map_err(|error| Error::internal(format!("stored URL: {error}")))?;
-                let transport = kind.transport(&url, &credential)?;
-                let guard = transport.narrowed(self.guard(&tenant));
-                Ok(Some(Arc::new(Connection {
-                    tenant_id: id,
-                    backend,
-                    settings: serde_json::from_str(&row.settings).map_err(Error::internal)?,
-                    credential,
-                    http: self.client(&transport, &guard)?,
-                    url: transport.url,
-                    guard,
-                    breaker: Breaker::default(),
-                    places: Arc::new(Semaphore::new(IN_FLIGHT_PER_CONNECTION)),
-                    learned: DashMap::new(),
-                })))
-            })
-            .await
+        if let Some(warm) = self.warm.get(&(id, backend)) {
+            match warm.holds(secrets).await {
+                Ok(true) => return Ok(Some(warm)),
+                Ok(false) => self.warm.forget(&(id, backend)),
+                Err(error) => {
+                    if error.kind() == ErrorKind::NotConnected {
+                        self.warm.forget(&(id, backend));
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        self.warm.get_or_load((id, backend), self.load(store, secrets, id, backend)).await
+    }
+
+    async fn load(&self, store: &Store, secrets: &Secrets, id: TenantId, backend: &'static str) -> Result<Option<Arc<Connection>>> {
+        let look = async || -> Result<Option<(store::connections::Row, Tenant)>> {
+            let mut tx = store.read(Reach::Tenant(id)).await?;
+            let Some(row) = store::connections::find(&mut tx, id, backend).await? else {
+                return Ok(None);
+            };
+            // As it is now: the caller's own copy may be from before a change, and this one is kept.
+            let tenant = store::tenants::find(&mut tx, id).await?;
+            Ok(tenant.map(|tenant| (row, tenant)))
+        };
+        let Some((mut row, tenant)) = look().await? else { return Ok(None) };
+        let began = secrets.in_vault().map(|vault| vault.now()).unwrap_or_default();
+        let opened = match secrets.credential(&row).await {
+            Err(missing) if missing.kind() == ErrorKind::NotConnected => {
+                // Vault's copy goes after the row: it may have been sealed, replaced or removed since it was read.
+                let Some((now, _)) = look().await? else { return Ok(None) };
+                if now.credential == row.credential {
+                    return Err(missing);
+                }
+                row = now;
+                secrets.credential(&row).await?
+            }
+            other => other?,
+        };
+        let Opened { json, from } = opened;
+        let kind = self.kind(backend)?;
+        let credential = kind.read_credential(&json).map_err(|error| match from {
+            // The operator may have put it there by hand.
+            Some(_) => Error::new(
+                ErrorKind::NotConnected,
+                format!(
+                    "What Vault has as this tenant's credential is none of {backend}: {}",
+                    error.message()
+                ),
+            )
+            .coded("credential_missing"),
+            None => error,
+        })?;
+        let url = row.url.parse().map_err(|error| Error::internal(format!("stored URL: {error}")))?;
+        let transport = kind.transport(&url, &credential)?;
+        let guard = transport.narrowed(self.guard(&tenant));
+        Ok(Some(Arc::new(Connection {
+            tenant_id: id,
+            backend,
+            settings: serde_json::from_str(&row.settings).map_err(Error::internal)?,
+            credential,
+            from: from.map(|(reference, version)| InVault {
+                reference,
+                version,
+                id: row.id,
+                until: AtomicI64::new(began + secrets.in_vault().map(|vault| vault.cache_ms()).unwrap_or_default()),
+                looking: tokio::sync::Mutex::new(()),
+            }),
+            http: self.client(&transport, &guard)?,
+            url: transport.url,
+            guard,
+            breaker: Breaker::default(),
+            places: Arc::new(Semaphore::new(IN_FLIGHT_PER_CONNECTION)),
+            learned: DashMap::new(),
+        })))
     }
 
     /// A way to one address of the tenant's that is no backend's, e.g. a page that says whether a service is well.
@@ -203,6 +295,7 @@ impl Connections {
             backend,
             settings: Settings::default(),
             credential: Arc::new(()),
+            from: None,
             http: self.client(&transport, &guard)?,
             url: transport.url,
             guard,

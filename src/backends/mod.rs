@@ -10,6 +10,7 @@ pub mod client;
 mod connection;
 pub mod docker;
 pub mod docs;
+mod figures;
 pub mod generate;
 mod guard;
 pub mod llm;
@@ -67,11 +68,15 @@ pub fn tools() -> Vec<Definition> {
 /// Every kind of backend that a tenant can connect.
 pub fn kinds() -> Vec<Kind> {
     vec![
+        kind::<botpress::Botpress>(),
+        kind::<chatwoot::Chatwoot>(),
         kind::<docker::Docker>(),
         kind::<llm::Llm>(),
         kind::<metabase::Metabase>(),
         kind::<n8n::N8n>(),
+        kind::<odoo::Odoo>(),
         kind::<prometheus::Prometheus>(),
+        kind::<supabase::Supabase>(),
     ]
 }
 

@@ -9,6 +9,7 @@ mod network;
 mod otlp;
 mod redis;
 mod source;
+mod vault;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -21,6 +22,7 @@ pub use self::{
     otlp::Otlp,
     redis::RedisServers,
     source::{Problem, Settings},
+    vault::{SecretId, VaultField, VaultLogin, VaultServer},
 };
 
 /// Everything that was set, checked.
@@ -34,10 +36,14 @@ pub struct Config {
     pub database: Database,
     /// `REDIS_URL`: where limits are counted for all replicas; without it, in this process.
     pub redis: Option<RedisServers>,
+    /// `VAULT_ADDR` and what belongs to it: where credentials are kept; without it, sealed in the database.
+    pub vault: Option<VaultServer>,
     /// `SMARTERMCP_PUBLIC_URL`: what clients connect to; without it, the address that was listened on.
     pub public_url: Option<Url>,
     /// `SMARTERMCP_ADMIN_TOKEN`: the operator's token; without it one is made at the first start.
     pub admin_token: Option<Secret>,
+    /// `SMARTERMCP_ADMIN_TOKEN=vault:…`: where in Vault the operator's token is. It is read once, at start.
+    pub admin_token_at: Option<VaultField>,
     /// `SMARTERMCP_MASTER_KEY`, or `master.key` in the data directory.
     pub master_key: MasterKeySource,
     /// `SMARTERMCP_BACKEND_ALLOW` and how names are resolved.
@@ -72,6 +78,12 @@ impl Secret {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret")
@@ -95,8 +107,10 @@ impl Config {
             data_dir,
             database: Database::Embedded,
             redis: None,
+            vault: None,
             public_url: None,
             admin_token: None,
+            admin_token_at: None,
             network: Network::default(),
             origins: Origins::default(),
             trusted_proxies: Vec::new(),
@@ -126,14 +140,10 @@ impl Config {
             "the URL that clients connect to, e.g. https://mcp.smarterbot.cl",
         )?;
         if let Some(token) = settings.text("SMARTERMCP_ADMIN_TOKEN") {
-            if token.len() < ADMIN_TOKEN_MIN || token.len() > 512 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err(Problem::new(
-                    "SMARTERMCP_ADMIN_TOKEN",
-                    format!("is {} characters long or holds blanks", token.len()),
-                    "a secret of 32 to 512 visible ASCII characters, e.g. from `openssl rand -hex 32`",
-                ));
+            match token.strip_prefix("vault:") {
+                Some(place) => config.admin_token_at = Some(VaultField::read("SMARTERMCP_ADMIN_TOKEN", place)?),
+                None => config.admin_token = Some(checked_admin_token(token)?),
             }
-            config.admin_token = Some(Secret::new(token));
         }
         if let Some(key) = settings.text("SMARTERMCP_MASTER_KEY") {
             config.master_key = MasterKeySource::hex(key)?;
@@ -149,6 +159,14 @@ impl Config {
         }
         config.database = Database::read(settings)?;
         config.redis = RedisServers::read(settings)?;
+        config.vault = VaultServer::read(settings)?;
+        if config.admin_token_at.is_some() && config.vault.is_none() {
+            return Err(Problem::new(
+                "SMARTERMCP_ADMIN_TOKEN",
+                "names a secret in Vault, and VAULT_ADDR is not set",
+                "VAULT_ADDR with a login, or the token itself",
+            ));
+        }
         if matches!(config.database, Database::Postgres { .. }) {
             config.drain = Duration::from_secs(DEFAULT_DRAIN_SECS);
         }
@@ -157,14 +175,12 @@ impl Config {
         }
         config.services = settings.services()?;
         config.otlp = Otlp::read(settings)?;
-        for later in ["VAULT_ADDR", "VAULT_TOKEN", "KAFKA_BROKERS"] {
-            if settings.text(later).is_some() {
-                return Err(Problem::new(
-                    later,
-                    "is set, and this version has only the embedded form of that part".to_owned(),
-                    "leave it unset, so that nobody takes the embedded state for the outside one",
-                ));
-            }
+        if settings.text("KAFKA_BROKERS").is_some() {
+            return Err(Problem::new(
+                "KAFKA_BROKERS",
+                "is set, and this version has only the embedded form of that part".to_owned(),
+                "leave it unset, so that nobody takes the embedded state for the outside one",
+            ));
         }
         Ok(config)
     }
@@ -176,4 +192,19 @@ impl Config {
             None => format!("http://{bound}"),
         }
     }
+}
+
+/// The operator's token as it may be: one that nobody guesses, and that fits into a header.
+///
+/// # Errors
+/// Says what is wrong, without the token.
+pub fn checked_admin_token(token: &str) -> Result<Secret, Problem> {
+    if token.len() < ADMIN_TOKEN_MIN || token.len() > 512 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Problem::new(
+            "SMARTERMCP_ADMIN_TOKEN",
+            format!("is {} characters long or holds blanks", token.len()),
+            "a secret of 32 to 512 visible ASCII characters, e.g. from `openssl rand -hex 32`",
+        ));
+    }
+    Ok(Secret::new(token))
 }

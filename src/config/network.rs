@@ -25,6 +25,8 @@ pub enum Dns {
     System,
     /// By this table: for tests, which must not ask a real name server.
     Table(Arc<Lookup>),
+    /// The played vendors are on this machine, everybody else is where the machine says: for the demo.
+    Sandbox,
 }
 
 impl std::fmt::Debug for Dns {
@@ -32,6 +34,7 @@ impl std::fmt::Debug for Dns {
         f.write_str(match self {
             Dns::System => "System",
             Dns::Table(_) => "Table",
+            Dns::Sandbox => "Sandbox",
         })
     }
 }

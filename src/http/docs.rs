@@ -44,6 +44,13 @@ impl Pages {
     }
 }
 
+impl Pages {
+    /// The OpenAPI document, as JSON.
+    pub fn openapi(&self) -> &[u8] {
+        &self.openapi
+    }
+}
+
 /// `GET /`: for a browser, how to connect; for anybody else, what MCP has for a GET.
 pub async fn root(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
     let asks_html = request

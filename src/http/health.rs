@@ -14,7 +14,8 @@ use crate::state::State;
 
 pub async fn health(Shared(state): Shared<Arc<State>>) -> Response {
     let redis_is_away = state.limits.redis().map(|redis| !redis.is_here());
-    let report = state.health.report(database_is_away(&state), redis_is_away);
+    let vault_is_away = state.secrets.in_vault().map(|vault| !vault.is_here());
+    let report = state.health.report(database_is_away(&state), redis_is_away, vault_is_away);
     let status = if report.status == "unhealthy" {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
@@ -54,6 +55,9 @@ pub async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
     state.metrics.database_up.set(f64::from(u8::from(!database_is_away(&state))));
     if let Some(redis) = state.limits.redis() {
         state.metrics.redis_up.set(f64::from(u8::from(redis.is_here())));
+    }
+    if let Some(vault) = state.secrets.in_vault() {
+        state.metrics.vault_up.set(f64::from(u8::from(vault.is_here())));
     }
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],

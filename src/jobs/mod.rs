@@ -9,12 +9,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::MissedTickBehavior;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{error::Result, freshness, health, idempotency, state::State, store};
+use crate::{error::Result, freshness, health, idempotency, secrets::vault, state::State, store};
 
 const BEAT: Duration = Duration::from_secs(3);
 const UPKEEP: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_mins(1);
 const RETENTION: Duration = Duration::from_hours(1);
+/// Of connections that were removed while Vault was away.
+const DESTROY: Duration = Duration::from_secs(5);
 
 /// Starts every job, until `stop`.
 pub fn start(state: &Arc<State>, tasks: &TaskTracker, stop: &CancellationToken) {
@@ -42,6 +44,17 @@ pub fn start(state: &Arc<State>, tasks: &TaskTracker, stop: &CancellationToken) 
     every("retention", RETENTION, state, tasks, stop, |state| async move {
         retention::run(&state).await
     });
+    if state.secrets.in_vault().is_some() {
+        every("vault", vault::TICK, state, tasks, stop, |state| async move {
+            if let Some(vault) = state.secrets.in_vault() {
+                vault.tend().await;
+            }
+            Ok(())
+        });
+        every("destroy credentials", DESTROY, state, tasks, stop, |state| async move {
+            state.secrets.sweep().await
+        });
+    }
     if state.health.has_probes()
         && let Some(http) = health::probe_client()
     {

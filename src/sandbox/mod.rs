@@ -6,13 +6,18 @@
 
 pub mod botpress;
 pub mod chatwoot;
+pub mod docker;
 pub mod faults;
 pub mod llm;
 pub mod metabase;
 pub mod n8n;
 pub mod odoo;
+pub mod prometheus;
 pub mod shop;
 pub mod supabase;
+mod systems;
+
+pub use self::systems::Systems;
 
 use std::{
     collections::HashMap,
@@ -32,6 +37,11 @@ use tower::ServiceExt as _;
 
 /// Under which the played vendors have their names; RFC 6761 §6.2 keeps it from the real world.
 const DOMAIN: &str = "vendors.test";
+
+/// Whether this name is a played vendor's.
+pub fn plays(name: &str) -> bool {
+    name.strip_suffix(DOMAIN).is_some_and(|before| before.ends_with('.'))
+}
 
 /// The server that plays the vendors. Clones share it; it ends with the last of them.
 #[derive(Clone, Debug)]

@@ -394,3 +394,133 @@ pub fn contact(id: u64) -> Option<&'static Contact> {
 pub fn carried_over() -> Value {
     json!({ "orders": ORDERS.iter().map(|order| json!({ "id": order.id, "total": order.total })).collect::<Vec<_>>() })
 }
+
+/// One day of the shop's support.
+#[derive(Clone, Copy, Debug)]
+pub struct SupportDay {
+    pub conversations: u64,
+    pub resolved: u64,
+    /// Seconds, on average.
+    pub first_response: u64,
+    /// Seconds, on average.
+    pub resolution: u64,
+    /// How often customers gave 1, 2, 3, 4 and 5.
+    pub ratings: [u64; 5],
+}
+
+/// The last seven days of the support, today first; those before were the same. Over the week customers gave 4.2 of 5, and it took
+/// 2.4 h to resolve what they wrote about.
+pub const SUPPORT_WEEK: [SupportDay; 7] = [
+    support_day(9, 7_200, [0, 0, 0, 1, 1]),
+    support_day(7, 10_080, [0, 0, 0, 0, 1]),
+    support_day(6, 8_640, [0, 1, 0, 0, 0]),
+    support_day(8, 6_840, [0, 0, 0, 1, 1]),
+    support_day(5, 10_440, [0, 0, 1, 0, 0]),
+    support_day(11, 7_920, [0, 0, 0, 0, 1]),
+    support_day(7, 9_360, [0, 0, 0, 1, 1]),
+];
+
+const fn support_day(conversations: u64, resolution: u64, ratings: [u64; 5]) -> SupportDay {
+    SupportDay {
+        conversations,
+        resolved: 5,
+        first_response: 240,
+        resolution,
+        ratings,
+    }
+}
+
+/// What the shop's bot is called, and the versions of it that were saved: id and name, the newest not first.
+pub const BOT_NAME: &str = "Asistente de Panadería Luna";
+pub const BOT_VERSIONS: [(&str, &str); 3] = [
+    ("ver_01JC3N5X8Q4W7M2K9T6R1V0BCD", "Pedidos por WhatsApp"),
+    ("ver_01KA7Z3N5X8Q4W7M2K9T6R1V0B", "Horario de verano"),
+    ("ver_01J2N5X8Q4W7M2K9T6R1V0BCDE", "Primera versión"),
+];
+/// Its integrations, and whether they are enabled.
+pub const BOT_INTEGRATIONS: [(&str, bool); 3] = [("webchat", true), ("whatsapp", true), ("telegram", false)];
+/// A second bot, which was never deployed: id and name.
+pub const BOT_DRAFT: (&str, &str) = ("bot_def456", "Borrador para Navidad");
+
+/// A conversation of somebody with the shop's bot; the newest message last.
+#[derive(Clone, Copy, Debug)]
+pub struct BotConversation {
+    pub id: &'static str,
+    pub contact: u64,
+    /// webchat or whatsapp.
+    pub integration: &'static str,
+    /// Who speaks (true: the contact), and what is said.
+    pub messages: &'static [(bool, &'static str)],
+}
+
+/// The latest first.
+pub const BOT_CONVERSATIONS: [BotConversation; 3] = [
+    BotConversation {
+        id: "conv_rosa1",
+        contact: 12,
+        integration: "whatsapp",
+        messages: &[
+            (true, "Hola, ¿tienen pan de molde integral?"),
+            (false, "¡Hola, Rosa! Sí, todos los días desde las 7:00. ¿Quiere encargarlo?"),
+            (true, "Sí, 10 para mañana."),
+            (false, "Listo: 10 panes de molde integral para mañana."),
+        ],
+    },
+    BotConversation {
+        id: "conv_john1",
+        contact: 13,
+        integration: "webchat",
+        messages: &[
+            (true, "Where is my order 5003?"),
+            (false, "I am passing you on to Camila, who can look at it."),
+        ],
+    },
+    BotConversation {
+        id: "conv_pedro1",
+        contact: 15,
+        integration: "webchat",
+        messages: &[
+            (true, "¿A qué hora abren el domingo?"),
+            (false, "El domingo abrimos de 8:00 a 14:00."),
+            (true, "Gracias"),
+        ],
+    },
+];
+
+/// One day of the shop's bot.
+#[derive(Clone, Copy, Debug)]
+pub struct BotDay {
+    pub sessions: u64,
+    pub user_messages: u64,
+    pub bot_messages: u64,
+    /// Tasks that were begun, and those of them that were completed.
+    pub started: u64,
+    pub completed: u64,
+    /// How often somebody asked for the opening hours, a price, an order.
+    pub intents: [u64; 3],
+}
+
+/// What the bot calls those intents.
+pub const BOT_INTENTS: [&str; 3] = ["horario", "precio", "pedido"];
+
+/// The last seven days of the bot, today first; those before were the same. Over the week it completed 78 % of its tasks.
+pub const BOT_WEEK: [BotDay; 7] = [
+    bot_day(12, 8, 6, [4, 3, 5]),
+    bot_day(10, 7, 6, [3, 3, 4]),
+    bot_day(11, 7, 5, [5, 2, 4]),
+    bot_day(9, 7, 6, [2, 3, 4]),
+    bot_day(13, 7, 5, [6, 2, 5]),
+    bot_day(14, 7, 6, [4, 4, 6]),
+    bot_day(8, 7, 5, [3, 2, 3]),
+];
+
+const fn bot_day(sessions: u64, started: u64, completed: u64, intents: [u64; 3]) -> BotDay {
+    BotDay {
+        sessions,
+        user_messages: 4 * sessions,
+        bot_messages: 5 * sessions,
+        started,
+        completed,
+        intents,
+    }
+}

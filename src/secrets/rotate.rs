@@ -1,4 +1,4 @@
-//! The rotation of the master key, and its file.
+//! The rotation of the master key, its file, and its way under Vault's Transit and back.
 //!
 //! The new key is written beside the old one before anything is sealed under it, and takes its place after the database has
 //! committed. Whatever moment the machine stops at, one of the two files opens what is stored.
@@ -11,7 +11,10 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{HASH_KEY_PLACE, META_HASH_KEY, META_KEY_ID, Sealer, connection_place, outcome_place, seal, sealer_for, unhex};
+use super::{
+    DataKey, HASH_KEY_PLACE, META_HASH_KEY, META_KEY_ID, META_WRAPPED_KEY, Sealer, Unwrapped, Vault, connection_place, no_transit,
+    outcome_place, seal, unhex, vault,
+};
 use crate::{
     config::{self, KEY_BYTES, MasterKeySource},
     error::{Error, Result},
@@ -24,29 +27,136 @@ type Key = Zeroizing<[u8; KEY_BYTES]>;
 pub struct Rotated {
     pub connections: usize,
     pub outcomes: usize,
-    /// The new key as hex, where the operator keeps it himself (`SMARTERMCP_MASTER_KEY`).
-    pub key: Option<Zeroizing<String>>,
+    pub kept: KeyKept,
+}
+
+/// Where the new key is.
+pub enum KeyKept {
+    /// In the key file.
+    File,
+    /// Where the operator keeps it himself (`SMARTERMCP_MASTER_KEY`): as hex, where it is a new one.
+    Given(Option<Zeroizing<String>>),
+    /// In the database, wrapped by Transit.
+    Transit,
 }
 
 const BATCH: i64 = 500;
 
-/// Seals everything anew under a fresh key, in one transaction.
-pub async fn rotate_key(source: &MasterKeySource, store: &Store) -> Result<Rotated> {
-    let key: Key = Zeroizing::new(seal::random()?);
-    let new = Sealer::new(&key);
+/// Which key is to be the next.
+struct Next {
+    key: Key,
+    wrapped: Option<String>,
+    /// The key file that it goes into.
+    file: Option<PathBuf>,
+    kept: KeyKept,
+}
+
+impl Next {
+    async fn in_transit(vault: Option<&Vault>) -> Result<Self> {
+        let vault = vault.ok_or_else(|| Error::invalid("VAULT_ADDR is not set: there is no Vault to keep the key"))?;
+        let DataKey { key, wrapped } = vault.new_key().await.map_err(|failure| no_transit(&failure))?;
+        Ok(Self {
+            key,
+            wrapped: Some(wrapped),
+            file: None,
+            kept: KeyKept::Transit,
+        })
+    }
+
+    fn fresh(source: &MasterKeySource) -> Result<Self> {
+        let key: Key = Zeroizing::new(seal::random()?);
+        let (file, kept) = match source {
+            MasterKeySource::File(path) => (Some(path.clone()), KeyKept::File),
+            MasterKeySource::Given(_) => (None, KeyKept::Given(Some(config::hex(key.as_slice())))),
+        };
+        Ok(Self {
+            key,
+            wrapped: None,
+            file,
+            kept,
+        })
+    }
+}
+
+/// Seals everything anew under a fresh key, kept as the one before, in one transaction.
+pub async fn rotate_key(source: &MasterKeySource, vault: Option<&Vault>, store: &Store) -> Result<Rotated> {
+    let old = Unwrapped::of(vault, store).await?;
+    let next = match &old {
+        Unwrapped::Key { .. } => Next::in_transit(vault).await?,
+        Unwrapped::None { .. } => Next::fresh(source)?,
+    };
+    replace(source, store, old, next).await
+}
+
+/// Seals everything anew under a key that Transit has wrapped, or back under one of the operator's. `None`: it is there already.
+pub(super) async fn move_key(source: &MasterKeySource, vault: Option<&Vault>, store: &Store, to_transit: bool) -> Result<Option<Rotated>> {
+    let old = Unwrapped::of(vault, store).await?;
+    let next = match (&old, to_transit, source) {
+        (Unwrapped::Key { .. }, true, _) | (Unwrapped::None { .. }, false, _) => return Ok(None),
+        (Unwrapped::None { .. }, true, _) => Next::in_transit(vault).await?,
+        (Unwrapped::Key { .. }, false, MasterKeySource::File(_)) => Next::fresh(source)?,
+        // The other replicas have it too.
+        (Unwrapped::Key { .. }, false, MasterKeySource::Given(key)) => Next {
+            key: key.clone(),
+            wrapped: None,
+            file: None,
+            kept: KeyKept::Given(None),
+        },
+    };
+    replace(source, store, old, next).await.map(Some)
+}
+
+/// Wraps the database's key by the newest version of Transit's key; the key itself stays. Answers the version that it was wrapped
+/// by, and the one that it is.
+///
+/// # Errors
+/// When the key is not in Transit, or Vault does not do it.
+pub async fn rewrap(vault: Option<&Vault>, store: &Store) -> Result<(Option<u64>, Option<u64>)> {
+    let Unwrapped::Key { wrapped, .. } = Unwrapped::of(vault, store).await? else {
+        return Err(Error::invalid(
+            "The key of this database is not wrapped by Vault's Transit engine: nothing to rewrap",
+        ));
+    };
+    let Some(vault) = vault else {
+        return Err(Error::internal("a wrapped key was opened without a Vault"));
+    };
+    let anew = vault.rewrap(&wrapped).await.map_err(|failure| no_transit(&failure))?;
+    let mut tx = store.write(Reach::Operator).await?;
+    meta::lock(&mut tx).await?;
+    if meta::get(&mut tx, META_WRAPPED_KEY).await?.as_ref() != Some(&wrapped) {
+        return Err(changed());
+    }
+    meta::set(&mut tx, META_WRAPPED_KEY, &anew).await?;
+    tx.commit().await?;
+    Ok((vault::wrapped_by(&wrapped), vault::wrapped_by(&anew)))
+}
+
+fn changed() -> Error {
+    Error::conflict("Another command changed the key meanwhile; nothing was done. Run this one again")
+}
+
+async fn replace(source: &MasterKeySource, store: &Store, old: Unwrapped, next: Next) -> Result<Rotated> {
+    let new = Sealer::new(&next.key);
     let mut tx = store.write(Reach::Operator).await?;
     meta::lock(&mut tx).await?;
     let Some(hash_key) = meta::get(&mut tx, META_HASH_KEY).await? else {
         return Err(Error::not_found("There is no database with secrets here yet: nothing to rotate"));
     };
-    let old = sealer_for(source, &mut tx).await?;
-    if let MasterKeySource::File(path) = source {
-        write_key(&successor(path), &key)?;
+    if !old.still_holds(&mut tx, false).await? {
+        return Err(changed());
+    }
+    let old = old.sealer_for(source, &mut tx).await?;
+    if let Some(path) = &next.file {
+        write_key(&successor(path), &next.key)?;
     }
 
     let hash_key = old.open(HASH_KEY_PLACE, &unhex(&hash_key)?)?;
     meta::set(&mut tx, META_HASH_KEY, &config::hex(&new.seal(HASH_KEY_PLACE, &hash_key)?)).await?;
     meta::set(&mut tx, META_KEY_ID, &config::hex(&new.id())).await?;
+    match &next.wrapped {
+        Some(wrapped) => meta::set(&mut tx, META_WRAPPED_KEY, wrapped).await?,
+        None => meta::remove(&mut tx, META_WRAPPED_KEY).await?,
+    }
     let rows = connections::list_all(&mut tx).await?;
     for row in &rows {
         let place = connection_place(row.tenant_id, &row.backend, &row.id);
@@ -67,17 +177,13 @@ pub async fn rotate_key(source: &MasterKeySource, store: &Store) -> Result<Rotat
     }
     tx.commit().await?;
 
-    let key = match source {
-        MasterKeySource::File(path) => {
-            settle(path, |candidate| *candidate == key)?;
-            None
-        }
-        MasterKeySource::Given(_) => Some(config::hex(key.as_slice())),
-    };
+    if let Some(path) = &next.file {
+        settle(path, |candidate| *candidate == next.key)?;
+    }
     Ok(Rotated {
         connections: rows.len(),
         outcomes,
-        key,
+        kept: next.kept,
     })
 }
 

@@ -20,7 +20,7 @@ use crate::{
     clock,
     config::MasterKeySource,
     error::{Error, Result},
-    secrets::{self, Stored},
+    secrets::{self, Stored, Vault},
 };
 
 /// The schema of the embedded database, as this binary knows it.
@@ -41,6 +41,8 @@ pub struct Facts {
     pub connections: i64,
     /// Of the master key that its secrets are sealed under.
     pub key_id: String,
+    /// That key is in the database itself, wrapped by Vault's Transit.
+    pub key_is_wrapped: bool,
     pub bytes: u64,
 }
 
@@ -119,7 +121,7 @@ pub async fn backup(data_dir: &Path, file: &Path, replace: bool) -> Result<Facts
 /// # Errors
 /// When `file` is no backup of this gateway, is damaged, is newer than this binary, its secrets do not open with the master key
 /// in use, or somebody else has the database open. Then the old database is as it was.
-pub async fn restore(data_dir: &Path, file: &Path, key: &MasterKeySource, now: i64) -> Result<Restored> {
+pub async fn restore(data_dir: &Path, file: &Path, key: &MasterKeySource, vault: Option<&Vault>, now: i64) -> Result<Restored> {
     let live = data_dir.join(FILE);
     let known = file.metadata().map_err(|error| cannot("read", file, error))?;
     if !known.is_file() {
@@ -143,7 +145,7 @@ pub async fn restore(data_dir: &Path, file: &Path, key: &MasterKeySource, now: i
     let part = Part(data_dir.join(format!("{FILE}.restoring")));
     part.remove();
     copy_private(file, &part.0).map_err(|error| cannot("copied into the data directory", file, error))?;
-    let (mut facts, valid, cut_off) = make_ready(&part.0, file, key, now).await?;
+    let (mut facts, valid, cut_off) = make_ready(&part.0, file, (key, vault), now).await?;
     facts.bytes = known.len();
 
     let old = Old::take(&live).await?;
@@ -176,12 +178,17 @@ pub async fn restore(data_dir: &Path, file: &Path, key: &MasterKeySource, now: i
 
 /// Checks the copy of a backup, and makes it fit to be served again: the present schema, no process alive, and a revision that
 /// no process has seen.
-async fn make_ready(copy: &Path, file: &Path, key: &MasterKeySource, now: i64) -> Result<(Facts, BTreeSet<String>, i64)> {
+async fn make_ready(
+    copy: &Path,
+    file: &Path,
+    (key, vault): (&MasterKeySource, Option<&Vault>),
+    now: i64,
+) -> Result<(Facts, BTreeSet<String>, i64)> {
     let failed = |error: sqlx::Error| cannot("read", file, error);
     let mut connection = open(copy).await.map_err(failed)?;
     let facts = inspect(&mut connection, file).await?;
     let stored = stored_in(copy).await.map_err(failed)?;
-    secrets::try_open(key, &stored).map_err(|error| {
+    secrets::try_open(key, vault, &stored).await.map_err(|error| {
         let error = if error.cause().is_empty() {
             Error::unavailable(error.message().to_owned())
         } else {
@@ -359,7 +366,13 @@ async fn inspect(connection: &mut SqliteConnection, file: &Path) -> Result<Facts
         .fetch_optional(&mut *connection)
         .await
         .map_err(unreadable)?;
+    let wrapped: Option<String> = sqlx::query_scalar("select value from meta where name = $1")
+        .bind(secrets::META_WRAPPED_KEY)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(unreadable)?;
     Ok(Facts {
+        key_is_wrapped: wrapped.is_some(),
         schema,
         tenants: number(connection, "select count(*) from tenants where deleted_at is null")
             .await
@@ -390,6 +403,7 @@ pub async fn stored(connection: &mut AnyConnection) -> Result<Stored, sqlx::Erro
             .await
     };
     let (key_id, hash_key): (Option<String>, Option<String>) = (value(secrets::META_KEY_ID).await?, value(secrets::META_HASH_KEY).await?);
+    let wrapped_key: Option<String> = value(secrets::META_WRAPPED_KEY).await?;
     let mut sealed = Vec::new();
     for row in sqlx::query("select tenant_id, backend, id, credential from connections")
         .fetch_all(&mut *connection)
@@ -401,6 +415,7 @@ pub async fn stored(connection: &mut AnyConnection) -> Result<Stored, sqlx::Erro
     }
     Ok(Stored {
         key_id: key_id.unwrap_or_default(),
+        wrapped_key,
         hash_key: hash_key.unwrap_or_default(),
         sealed,
     })

@@ -41,3 +41,21 @@ pub async fn set(tx: &mut Tx, name: &str, value: &str) -> Result<()> {
         .await?;
     Ok(())
 }
+
+pub async fn remove(tx: &mut Tx, name: &str) -> Result<()> {
+    sqlx::query("delete from meta where name = $1")
+        .bind(name)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// The names that begin so, at most a thousand.
+pub async fn names(tx: &mut Tx, begin: &str) -> Result<Vec<String>> {
+    let rows = sqlx::query("select name from meta where substr(name, 1, $1) = $2 order by name limit 1000")
+        .bind(i64::try_from(begin.len()).unwrap_or_default())
+        .bind(begin)
+        .fetch_all(tx.connection())
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get("name")?)).collect()
+}

@@ -20,6 +20,7 @@ const AUDIT_WAITING: &str = "smartermcp_audit_entries_waiting";
 const SPANS_DROPPED: &str = "smartermcp_spans_dropped_total";
 const DATABASE_UP: &str = "smartermcp_database_up";
 const REDIS_UP: &str = "smartermcp_redis_up";
+const VAULT_UP: &str = "smartermcp_vault_up";
 
 /// From a millisecond to a minute, in seconds.
 const BUCKETS: &[f64] = &[
@@ -43,6 +44,8 @@ pub struct Metrics {
     pub database_up: Gauge,
     /// 1 also where none is configured.
     pub redis_up: Gauge,
+    /// The same.
+    pub vault_up: Gauge,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -78,6 +81,7 @@ impl Metrics {
         describe(SPANS_DROPPED, "Spans that the collector did not take, or not in time.", None, true);
         describe(DATABASE_UP, "1 while the database answers and takes audit entries.", None, false);
         describe(REDIS_UP, "1 while Redis answers, or none is configured.", None, false);
+        describe(VAULT_UP, "1 while Vault answers, or none is configured.", None, false);
         let tools = || catalogue.all().iter().map(|tool| tool.name).chain([NONE]);
         let agents = || Agent::ALL.into_iter().map(Agent::name).chain([NONE]);
         let metrics = Self {
@@ -92,6 +96,7 @@ impl Metrics {
             spans_dropped: recorder.register_counter(&key(SPANS_DROPPED, &[]), &METADATA),
             database_up: recorder.register_gauge(&key(DATABASE_UP, &[]), &METADATA),
             redis_up: recorder.register_gauge(&key(REDIS_UP, &[]), &METADATA),
+            vault_up: recorder.register_gauge(&key(VAULT_UP, &[]), &METADATA),
             requests: RwLock::default(),
             errors: RwLock::default(),
             handle: recorder.handle(),
@@ -103,6 +108,7 @@ impl Metrics {
         metrics.spans_dropped.increment(0);
         metrics.database_up.set(1.0);
         metrics.redis_up.set(1.0);
+        metrics.vault_up.set(1.0);
         for tool in tools() {
             metrics.request(tool, NONE, 200).increment(0);
             metrics.error(tool, "internal").increment(0);

@@ -139,6 +139,33 @@ fn routes_and_scopes_are_those_of_the_contract() {
             "/api/v1/containers/{container_id}/restart",
             "write:services",
         ),
+        ("analytics_kpis", "GET", "/api/v1/analytics/kpis", "read:analytics"),
+        ("analytics_dashboards", "GET", "/api/v1/analytics/dashboards", "read:analytics"),
+        ("analytics_reports", "POST", "/api/v1/analytics/reports", "read:analytics"),
+        ("crm_contacts_list", "GET", "/api/v1/crm/contacts", "read:crm"),
+        ("crm_contacts_search", "GET", "/api/v1/crm/contacts/search", "read:crm"),
+        ("crm_records_upsert", "POST", "/api/v1/crm/records", "write:crm"),
+        ("crm_opportunities_list", "GET", "/api/v1/crm/opportunities", "read:crm"),
+        ("crm_pipeline_status", "GET", "/api/v1/crm/pipeline", "read:crm"),
+        ("support_conversations_list", "GET", "/api/v1/support/conversations", "read:support"),
+        (
+            "support_conversations_search",
+            "GET",
+            "/api/v1/support/conversations/search",
+            "read:support",
+        ),
+        ("support_agents_status", "GET", "/api/v1/support/agents", "read:support"),
+        ("support_metrics", "GET", "/api/v1/support/metrics", "read:support"),
+        ("bots_list", "GET", "/api/v1/bots", "read:bots"),
+        ("bots_conversations", "GET", "/api/v1/bots/{bot_id}/conversations", "read:bots"),
+        ("bots_analytics", "GET", "/api/v1/bots/{bot_id}/analytics", "read:bots"),
+        ("bots_deploy", "POST", "/api/v1/bots/{bot_id}/deploy", "write:bots"),
+        ("docs_services", "GET", "/api/v1/docs/services/{service_id}", "read:services"),
+        ("docs_apis", "GET", "/api/v1/docs/apis/{service_id}", "read:services"),
+        ("docs_schemas", "GET", "/api/v1/docs/schemas/{database}", "read:services"),
+        ("generate_n8n_workflow", "POST", "/api/v1/generate/n8n-workflow", "write:workflows"),
+        ("generate_botpress_skill", "POST", "/api/v1/generate/botpress-skill", "write:bots"),
+        ("generate_api_client", "POST", "/api/v1/generate/api-client", "read:services"),
         ("usage_get", "GET", "/api/v1/usage", "admin:tenants"),
         ("audit_list", "GET", "/api/v1/audit", "admin:tenants"),
     ] {
@@ -161,6 +188,20 @@ fn routes_and_scopes_are_those_of_the_contract() {
     assert_eq!(parameters("workflows_status"), ["execution_id"]);
     assert_eq!(parameters("workflows_create"), ["activate", "name", "tags", "workflow_json"]);
     assert_eq!(parameters("infra_status"), Vec::<String>::new());
+    assert_eq!(parameters("analytics_kpis"), ["kpis"]);
+    assert_eq!(parameters("analytics_reports"), ["format", "query"]);
+    assert_eq!(parameters("crm_contacts_list"), ["cursor", "filter", "limit"]);
+    assert_eq!(parameters("crm_records_upsert"), ["fields", "id", "kind"]);
+    assert_eq!(parameters("crm_pipeline_status"), Vec::<String>::new());
+    assert_eq!(parameters("support_conversations_list"), ["assignee", "cursor", "limit", "status"]);
+    assert_eq!(parameters("support_metrics"), ["period"]);
+    assert_eq!(parameters("bots_analytics"), ["bot_id", "period"]);
+    assert_eq!(parameters("bots_deploy"), ["active", "bot_id", "configuration"]);
+    assert_eq!(parameters("docs_services"), ["service_id"]);
+    assert_eq!(parameters("docs_apis"), ["service_id"]);
+    assert_eq!(parameters("generate_n8n_workflow"), ["description", "services"]);
+    assert_eq!(parameters("generate_botpress_skill"), ["description"]);
+    assert_eq!(parameters("generate_api_client"), ["language", "service_id"]);
     assert_eq!(parameters("infra_metrics"), ["metric", "period"]);
 }
 
@@ -269,7 +310,7 @@ async fn annotations_are_derived_from_the_declaration() {
             method == "DELETE"
                 || matches!(
                     tool.name,
-                    "switches_create" | "services_deploy" | "services_restart" | "containers_restart"
+                    "switches_create" | "services_deploy" | "services_restart" | "containers_restart" | "bots_deploy"
                 ),
             "{}",
             tool.name

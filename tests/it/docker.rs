@@ -1,15 +1,13 @@
-//! The services and containers of tenants that share a Docker, which is played here (`vendors/docker.rs`).
+//! The services and containers of tenants that share a Docker, which is played here (`src/sandbox/docker.rs`).
 
 use std::{path::PathBuf, time::Duration};
 
 use axum::Router;
 use http::Method;
 use serde_json::{Value, json};
+use smartermcp::sandbox::docker::{Docker, Fault, Image};
 
-use crate::{
-    app::{App, Tenant, User},
-    vendors::docker::{Docker, Fault, Image},
-};
+use crate::app::{App, Tenant, User};
 
 const SCOPES: &[&str] = &["write:services", "write:workflows"];
 

@@ -8,11 +8,9 @@ use std::sync::{
 use axum::{Router, extract::Request, response::IntoResponse as _};
 use http::StatusCode;
 use serde_json::{Value, json};
+use smartermcp::sandbox::prometheus::{Fault, Prometheus};
 
-use crate::{
-    app::{App, Reply, Tenant, User},
-    vendors::prometheus::{Fault, Prometheus},
-};
+use crate::app::{App, Reply, Tenant, User};
 
 const METRICS: &str = "/api/v1/infra/metrics";
 const STATUS: &str = "/api/v1/infra/status";
@@ -27,7 +25,7 @@ async fn connect(app: &App, tenant: &Tenant, url: &str, credential: Value) -> Re
 /// A tenant with a played Prometheus that knows its host by this matcher, and a user who may read services.
 async fn watched(app: &App, slug: &str, credential: Value) -> (Tenant, User, Prometheus) {
     let tenant = app.tenant(slug).await;
-    let played = Prometheus::new();
+    let played = Prometheus::default();
     let url = app.vendors.play(&format!("prometheus-{slug}"), played.router());
     connect(app, &tenant, &url, credential).await.assert_status(200);
     let wide = json!({ "limits": { "general": { "per_minute": 10_000, "per_hour": 100_000, "burst": 1000 }, "categories": { "infrastructure": { "per_minute": 10_000 } } } });
@@ -206,7 +204,7 @@ async fn a_credential_is_sent_as_it_should_and_is_shown_nowhere() {
 async fn a_credential_that_prometheus_could_not_take_is_refused_when_it_is_set() {
     let app = App::start().await;
     let tenant = app.tenant("luna").await;
-    let url = app.vendors.play("prometheus", Prometheus::new().router());
+    let url = app.vendors.play("prometheus", Prometheus::default().router());
     let long = "x".repeat(129);
     for (credential, field) in [
         (json!({ "matcher": { "a-b": "1" } }), "credential.matcher"),
@@ -518,6 +516,13 @@ async fn connect_docker(app: &App, tenant: &Tenant) -> Arc<AtomicBool> {
                 container("c", "somebody", "else", "running", "Up 5 minutes"),
             ]))
             .into_response(),
+            (false, "/v1.41/info") => axum::Json(json!({ "NCPU": 4, "MemTotal": 8_000_000_000_u64 })).into_response(),
+            (false, path) if path == format!("/v1.41/containers/{}/stats", "a".repeat(64)) => axum::Json(json!({
+                "cpu_stats": { "cpu_usage": { "total_usage": 1_400_000_000_u64 }, "system_cpu_usage": 54_000_000_000_u64, "online_cpus": 4 },
+                "precpu_stats": { "cpu_usage": { "total_usage": 1_000_000_000_u64 }, "system_cpu_usage": 50_000_000_000_u64 },
+                "memory_stats": { "usage": 2_500_000_000_u64, "limit": 8_000_000_000_u64, "stats": { "inactive_file": 500_000_000_u64 } },
+            }))
+            .into_response(),
             _ => StatusCode::NOT_FOUND.into_response(),
         };
         async move { answer }
@@ -542,6 +547,7 @@ async fn the_status_tells_of_hosts_containers_and_services_where_both_are_connec
     assert_eq!(rest.json["containers"], json!({ "running": 1, "total": 2 }));
     assert_eq!(rest.json["services"], json!({ "healthy": 1, "total": 2 }));
     assert_eq!(rest.json["unavailable"], json!([]));
+    assert_eq!(rest.json["usage_of"], "hosts");
     assert_eq!(user.call("infra_status", json!({})).await.content(), &rest.json);
 }
 
@@ -554,10 +560,18 @@ async fn the_status_tells_of_containers_where_only_docker_is_connected() {
     let rest = user.get(STATUS).await;
     rest.assert_status(200);
     assert_eq!(rest.json["containers"], json!({ "running": 1, "total": 2 }));
-    assert_eq!(rest.json["vps_status"], Value::Null);
-    let reason = "This tenant has not connected prometheus";
-    let figures = ["vps_status", "cpu_usage", "memory_usage", "disk_usage"];
-    assert_eq!(missing(&rest.json), figures.map(|name| (name, reason)));
+    // The stopped one is not measured, and somebody else's is nobody's business.
+    assert_eq!(
+        (
+            &rest.json["vps_status"],
+            &rest.json["cpu_usage"],
+            &rest.json["memory_usage"],
+            &rest.json["usage_of"]
+        ),
+        (&json!("up"), &json!(10.0), &json!(25.0), &json!("containers"))
+    );
+    assert_eq!(missing(&rest.json), [("disk_usage", "Docker does not tell it; connect prometheus")]);
+    assert_eq!(user.call("infra_status", json!({})).await.content(), &rest.json);
     // The only one that is connected fails: that is the answer, and not that the other is not connected.
     unwell.store(true, Ordering::Relaxed);
     user.get(STATUS).await.assert_problem(503, "backend_down");

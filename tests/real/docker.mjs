@@ -3,11 +3,11 @@ import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const binary = process.argv[2] ?? 'target/debug/smartermcp';
-const { REAL_SOCKET: socket, REAL_TLS_PORT: tlsPort, REAL_TLS: tls } = process.env;
+const { REAL_PROMETHEUS: prometheusPort, REAL_SOCKET: socket, REAL_TLS_PORT: tlsPort, REAL_TLS: tls } = process.env;
 const folder = mkdtempSync(join(tmpdir(), 'smartermcp-real-'));
 let failures = 0;
 let child;
@@ -190,6 +190,29 @@ async function main() {
   const both = await Promise.all(['1', '1'].map((version) => rest(url, luna.token, 'POST', '/api/v1/services/tienda/deploy', { version })));
   const outcomes = both.map((one) => one.json.status === 'deployed' ? 'deployed' : one.json.code).sort();
   saw('luna: of two deployments at once one is done and the other refused', outcomes, outcomes.join() === 'deployed,deployment_running' && names() === namesBefore);
+
+  // What the containers take: one of them is made to work and to hold 128 MiB, and Docker's own command is asked beside us.
+  docker('exec', '-d', 'luna-tienda', '/bin/sh', '-c', 'x=0123456789abcdef; n=0; while test $n -lt 23; do x=$x$x; n=$((n + 1)); done; while test $n -lt 8000000; do n=$((n + 1)); done');
+  await pause(1500);
+  answer = await rest(url, luna.token, 'GET', '/api/v1/infra/status');
+  const own = JSON.parse(docker('stats', '--no-stream', '--format', '{{json .}}', 'luna-tienda'));
+  const inspected = { dockers_own: { CPUPerc: own.CPUPerc, MemPerc: own.MemPerc }, cpus: cpus().length };
+  const memory = answer.json.memory_usage > 0.3 && Math.abs(answer.json.memory_usage - parseFloat(own.MemPerc)) < 0.3;
+  saw("luna: infra_status measures what its containers take, without a Prometheus", { ...answer, inspected },
+    answer.json.usage_of === 'containers' && answer.json.vps_status === 'up' && answer.json.cpu_usage > 5 && answer.json.cpu_usage <= 100 &&
+    Math.abs(answer.json.cpu_usage - parseFloat(own.CPUPerc) / cpus().length) < 25 && memory);
+  answer = await rest(url, sol.token, 'GET', '/api/v1/infra/status');
+  saw("sol: its own container does next to nothing, whatever luna's do", answer, answer.json.usage_of === 'containers' && answer.json.cpu_usage < 5);
+  answer = await operator('PUT', '/api/v1/connections/prometheus', { url: `http://127.0.0.1:${prometheusPort}`, credential: {} }, luna.id);
+  saw('luna: connects a real Prometheus beside its Docker', answer, answer.status === 200);
+  for (let look = 0; look < 60; look += 1) {
+    answer = await rest(url, luna.token, 'GET', '/api/v1/infra/status');
+    if (answer.json.cpu_usage !== null && answer.json.usage_of === 'hosts') break;
+    await pause(1000);
+  }
+  saw('luna: infra_status tells of the host by Prometheus, and of containers and services by Docker', answer,
+    answer.json.usage_of === 'hosts' && answer.json.vps_status === 'up' && answer.json.disk_usage > 0 && answer.json.containers.running > 0 &&
+    answer.json.services.total > 0 && answer.json.unavailable.length === 0);
 
   const theirs = docker('inspect', '-f', '{{.Id}}', 'luna-tienda');
   for (const named of ['luna-tienda', theirs, theirs.slice(0, 12), 'nobodys']) {

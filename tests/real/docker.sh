@@ -15,6 +15,8 @@ missing=()
 command -v dockerd >/dev/null || missing+=(docker.io)
 [ -x /bin/busybox ] || missing+=(busybox-static)
 command -v openssl >/dev/null || missing+=(openssl)
+command -v prometheus >/dev/null || missing+=(prometheus)
+command -v prometheus-node-exporter >/dev/null || missing+=(prometheus-node-exporter)
 if [ "${#missing[@]}" -gt 0 ]; then
   say "installing ${missing[*]}"
   DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" >&2
@@ -36,6 +38,10 @@ clean_up() {
     [ -n "$left" ] && docker rm -f $left >/dev/null 2>&1
     docker network rm smartermcp-front smartermcp-back >/dev/null 2>&1
   fi
+  for pid in ${watchers:-}; do
+    kill "$pid" 2>/dev/null
+    wait "$pid" 2>/dev/null
+  done
   if [ -n "${daemon:-}" ]; then
     kill "$daemon" 2>/dev/null
     wait "$daemon" 2>/dev/null
@@ -62,7 +68,24 @@ mkdir "$tls"
   done
 )
 
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# A Prometheus that watches this machine, for what infra_status tells where both are connected.
+exporter=$(free_port)
+prometheus=$(free_port)
+prometheus-node-exporter --web.listen-address="127.0.0.1:$exporter" >"$folder/exporter.log" 2>&1 &
+watchers=$!
+cat >"$folder/prometheus.yml" <<YAML
+global: { scrape_interval: 1s, scrape_timeout: 1s }
+scrape_configs:
+  - job_name: node
+    static_configs: [{ targets: ["127.0.0.1:$exporter"] }]
+YAML
+prometheus --config.file="$folder/prometheus.yml" --storage.tsdb.path="$folder/series" --web.listen-address="127.0.0.1:$prometheus" \
+  >"$folder/prometheus.log" 2>&1 &
+watchers="$watchers $!"
+
+port=$(free_port)
 dockerd -H "unix://$socket" -H "tcp://127.0.0.1:$port" \
   --tlsverify --tlscacert "$tls/ca.pem" --tlscert "$tls/server.pem" --tlskey "$tls/server-key.pem" \
   --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" \
@@ -106,4 +129,4 @@ done
 docker network create smartermcp-front >/dev/null
 docker network create smartermcp-back >/dev/null
 
-REAL_SOCKET=$socket REAL_TLS_PORT=$port REAL_TLS=$tls node "$here/docker.mjs" "$binary"
+REAL_PROMETHEUS=$prometheus REAL_SOCKET=$socket REAL_TLS_PORT=$port REAL_TLS=$tls node "$here/docker.mjs" "$binary"

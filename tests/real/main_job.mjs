@@ -1,12 +1,13 @@
 // The main job on real input: two tenants, each with its own real n8n, both doors, both eras; prints a Markdown report.
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { generated } from './generated.mjs';
 
 const binary = process.argv[2] ?? 'target/debug/smartermcp';
 const here = dirname(fileURLToPath(import.meta.url));
@@ -111,7 +112,7 @@ async function main() {
     const tested = await rest(url, admin, 'POST', '/api/v1/connections/n8n/test', {}, { 'x-tenant-id': slug });
     saw(`tenant ${slug}: the connection is tested`, tested, tested.status === 200 && tested.json.ok);
     const issued = await rest(url, admin, 'POST', '/auth/token', { name: 'real', scopes: ['write:workflows'], tenant_id: made.json.id });
-    tenants.push({ slug, token: issued.json.api_token, n8n, index: index + 1 });
+    tenants.push({ slug, id: made.json.id, token: issued.json.api_token, n8n, index: index + 1 });
   }
   for (const { slug, token, n8n, index } of tenants) {
     const list = await rest(url, token, 'GET', '/api/v1/workflows?active=true');
@@ -162,6 +163,25 @@ async function main() {
     saw(`${slug}: its Code node ran in n8n`, summed, summed.json?.output?.sum === 42);
   }
   const [luna, sol] = tenants;
+  // The limits of a token are for people: a token of its own for each part.
+  const issued = await rest(url, admin, 'POST', '/auth/token', {
+    name: 'generated',
+    scopes: ['write:workflows', 'read:services'],
+    tenant_id: luna.id,
+    limits: { general: { per_minute: 1000, per_hour: 5000, burst: 200 }, categories: { code_generation: { per_minute: 100, per_hour: 500 }, workflows: { per_minute: 200 } } },
+  });
+  const { api_token: token } = issued.json;
+  await generated({ url, token, rest, saw, until, look: (id) => rest(url, token, 'GET', `/api/v1/workflows/executions/${id}`) });
+  const client = await rest(url, token, 'POST', '/api/v1/generate/api-client', { service_id: 'n8n', language: 'javascript' });
+  const path = join(folder, 'client.mjs');
+  writeFileSync(path, client.json?.files?.[0]?.content ?? '');
+  const { Client } = await import(path).catch((error) => ({ Client: null, error }));
+  const listed = Client && (await new Client({ apiKey: luna.n8n.api_key }).getWorkflows({ limit: 2 }).catch((error) => ({ error: String(error) })));
+  saw(
+    "generate_api_client makes a client of n8n's own document, and it lists workflows of the real n8n",
+    { status: client.status, operations: client.json?.operations, detail: client.json?.detail, workflows: listed?.data?.map((workflow) => workflow.name), error: listed?.error },
+    client.status === 200 && listed?.data?.length === 2,
+  );
   const foreign = await rest(url, sol.token, 'POST', `/api/v1/workflows/${luna.n8n.workflows.backup.id}/trigger`, {});
   saw("sol cannot trigger luna's workflow", foreign, foreign.status === 404);
   const posing = await rest(url, sol.token, 'GET', '/api/v1/workflows', undefined, { 'x-tenant-id': 'luna' });

@@ -110,16 +110,22 @@ impl Tool for SetConnection {
         let settings = serde_json::to_string(&settings).map_err(Error::internal)?;
 
         let (tenant_id, now) = (tenant.tenant.id, account.now());
-        let mut tx = account.write().await?;
-        let created_at = store::connections::find(&mut tx, tenant_id, kind.name)
-            .await?
-            .map_or(now, |row| row.created_at);
         let id = id::ordered().to_string();
+        // Before the row, which names it: what is never named is nobody's.
+        let path = secrets::path(&tenant.tenant.slug, kind.name);
+        let kept = state.secrets.keep(&path, &id, &credential).await?;
+        let mut tx = account.write().await?;
+        let before = store::connections::find(&mut tx, tenant_id, kind.name).await?;
+        if let (Some(row), None) = (&before, state.secrets.in_vault()) {
+            // This gateway seals, and the one before it did not: whichever has a Vault again destroys what is there.
+            state.secrets.let_go(&mut tx, row).await?;
+        }
+        let created_at = before.map_or(now, |row| row.created_at);
         let place = secrets::connection_place(tenant_id, kind.name, &id);
         let row = store::connections::Row {
             tenant_id,
             backend: kind.name.to_owned(),
-            credential: state.secrets.seal(&mut tx, &place, &credential).await?,
+            credential: state.secrets.seal(&mut tx, &place, &kept).await?,
             id,
             url: url.as_str().trim_end_matches('/').to_owned(),
             settings,
@@ -237,12 +243,15 @@ impl Tool for RemoveConnection {
         let tenant = account.tenant(self.tenant_id.as_deref()).await?.tenant.id;
         let kind = account.state().connections.kind(&self.backend)?;
         let mut tx = account.write().await?;
-        if !store::connections::remove(&mut tx, tenant, kind.name).await? {
+        let Some(row) = store::connections::find(&mut tx, tenant, kind.name).await? else {
             return Err(none(kind.name));
-        }
+        };
+        let gone = account.state().secrets.let_go(&mut tx, &row).await?;
+        store::connections::remove(&mut tx, tenant, kind.name).await?;
         account
             .commit(tx, changes::Kind::Connection, format!("{tenant}/{}", kind.name))
             .await?;
+        account.destroy(gone).await;
         Ok(Done::YES)
     }
 }

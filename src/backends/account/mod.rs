@@ -120,6 +120,15 @@ impl Account {
         Ok(tx)
     }
 
+    /// Destroys what Vault has of connections that have gone. What cannot be destroyed now is, by a job, when Vault is back.
+    async fn destroy(&self, paths: impl IntoIterator<Item = String>) {
+        for path in paths {
+            if let Err(error) = self.state().secrets.destroy(&path).await {
+                tracing::warn!(source = error.cause(), "{}", error.message());
+            }
+        }
+    }
+
     /// Commits, with a record of what changed, which this process forgets at once and its replicas within a second.
     async fn commit(&self, mut tx: Tx, kind: changes::Kind, subject: String) -> Result<()> {
         let revision = changes::record(&mut tx, kind, &subject, self.now()).await?;

@@ -309,8 +309,13 @@ impl Tool for DeleteTenant {
             return Err(Error::conflict("The default tenant stays: the operator's tokens fall to it").coded("default_tenant"));
         }
         let mut tx = account.write().await?;
+        let mut gone = Vec::new();
+        for row in store::connections::list(&mut tx, known.tenant.id).await? {
+            gone.extend(account.state().secrets.let_go(&mut tx, &row).await?);
+        }
         store::tenants::delete(&mut tx, known.tenant.id, account.now()).await?;
         account.commit(tx, changes::Kind::Tenant, known.tenant.id.to_string()).await?;
+        account.destroy(gone).await;
         Ok(Done::YES)
     }
 }

@@ -281,7 +281,7 @@ impl Docker {
             return Err(Error::internal("a container was to be inspected by something that is no id"));
         }
         let found: Inspected = self
-            .read(&format!("/containers/{id}/json"))
+            .read(&format!("/containers/{id}/json"), &[])
             .await
             .map_err(|error| match error.kind() {
                 Kind::NotFound => not_found(id),
@@ -303,9 +303,9 @@ impl Docker {
     }
 
     /// Reads about one thing.
-    pub(super) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+    pub(super) async fn read<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T> {
         let path = self.path(path).await?;
-        self.http.get(&path).at_most(ONE_MAX).send().await?.json(said)
+        self.http.get(&path).query(query).at_most(ONE_MAX).send().await?.json(said)
     }
 
     /// A read whose body is taken piece by piece.

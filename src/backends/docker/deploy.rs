@@ -321,7 +321,7 @@ async fn pull(docker: &Docker, repository: &str, version: &str) -> Result<Pulled
         );
     }
     let failure = ask_registry(docker, repository, version).await?;
-    let found = docker.read::<Image>(&format!("/images/{repository}:{version}/json")).await;
+    let found = docker.read::<Image>(&format!("/images/{repository}:{version}/json"), &[]).await;
     match (found, failure) {
         (Ok(image), None) => Ok(Pulled::Image { image, note: None }),
         (Ok(image), Some(why)) => Ok(Pulled::Image {
@@ -472,7 +472,7 @@ impl Work<'_> {
     async fn create(&self, old: &Inspected) -> Result<Swap> {
         let docker = self.docker;
         let name = old.name().to_owned();
-        let defaults = match docker.read::<Image>(&format!("/images/{}/json", old.image)).await {
+        let defaults = match docker.read::<Image>(&format!("/images/{}/json", old.image), &[]).await {
             Ok(image) => image.config.unwrap_or_default(),
             // The old image is gone: nobody knows any more what was its own.
             Err(error) if error.kind() == Kind::NotFound => Map::new(),

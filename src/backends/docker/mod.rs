@@ -14,6 +14,7 @@ mod lines;
 mod logs;
 mod registry;
 mod services;
+mod stats;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -21,7 +22,8 @@ use serde::Deserialize;
 pub use self::{
     client::Docker,
     registry::{Registered, Settings as ServiceSettings, Type, is_repository},
-    services::{Share, containers_running, services_healthy},
+    services::{Described, Share, containers_running, described, services_healthy},
+    stats::{Load, load},
 };
 use crate::tool::Definition;
 

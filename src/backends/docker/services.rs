@@ -299,6 +299,81 @@ fn share(each: impl Iterator<Item = bool>) -> Share {
     })
 }
 
+/// What is registered of a service, and what its containers' labels say of it.
+#[derive(Clone, Debug)]
+pub struct Described {
+    pub id: String,
+    pub name: String,
+    pub kind: Option<Type>,
+    pub url: Option<String>,
+    pub health_url: Option<String>,
+    pub description: Option<String>,
+    /// Where its documentation and its source are.
+    pub documentation: Option<String>,
+    pub source: Option<String>,
+    /// The images that it runs, or is registered with.
+    pub stack: Vec<String>,
+}
+
+/// What is known of one service, for its documentation. Labels are those of the OCI's image specification (annotations), which
+/// containers have from their images, and our own, which go before them.
+///
+/// # Errors
+/// [`Kind::NotFound`] when the tenant has no such service, and as [`services_healthy`].
+pub async fn described(session: Session, id: &str) -> Result<Described> {
+    const IMAGES_MAX: usize = 20;
+    let service = Services::open(session).await?.find(id).await?;
+    let said = |names: &[&str], longest: usize| {
+        let labels = names
+            .iter()
+            .flat_map(|name| service.containers.iter().filter_map(|container| container.label(name)));
+        labels.into_iter().find_map(|text| text_of(text, longest))
+    };
+    let (title, description) = (
+        said(&["org.opencontainers.image.title"], TITLE_MAX),
+        said(&["smarteros.description", "org.opencontainers.image.description"], DESCRIPTION_MAX),
+    );
+    let documentation = said(&["org.opencontainers.image.documentation"], TITLE_MAX);
+    let source = said(&["org.opencontainers.image.source", "org.opencontainers.image.url"], TITLE_MAX);
+    let mut stack: Vec<String> = service.image.iter().cloned().collect();
+    for image in service
+        .containers
+        .iter()
+        .filter_map(|container| text_of(&container.image, TITLE_MAX))
+    {
+        if stack.len() < IMAGES_MAX && !stack.contains(&image) {
+            stack.push(image);
+        }
+    }
+    Ok(Described {
+        name: if service.name == service.id {
+            title.unwrap_or(service.name)
+        } else {
+            service.name
+        },
+        id: service.id,
+        kind: service.kind,
+        url: service.url.and_then(|url| text_of(&url, URL_MAX)),
+        health_url: service.health_url.map(String::from),
+        description,
+        documentation,
+        source,
+        stack,
+    })
+}
+
+/// The longest title, address and description, in characters, that a label may give.
+const TITLE_MAX: usize = 300;
+const URL_MAX: usize = 2000;
+const DESCRIPTION_MAX: usize = 2000;
+
+/// A label's text on one line, cut where it is long; `None` where it is empty.
+fn text_of(label: &str, longest: usize) -> Option<String> {
+    let line: String = label.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line: String = line.chars().filter(|letter| !letter.is_control()).take(longest).collect();
+    (!line.is_empty()).then_some(line)
+}
+
 /// List the services of the tenant: what is deployed for it, whether it runs, and how it does.
 ///
 /// Without a registry by hand (`services_set`), these are the containers with the tenant's label, grouped by the label `smarteros.service`.

@@ -116,6 +116,33 @@ impl N8n {
         format!("{}/workflow/{id}", self.http.connection().url.as_str().trim_end_matches('/'))
     }
 
+    /// n8n's own description of its public API: `OpenAPI` 3.0; `None` where the instance does not show it (its Swagger UI is
+    /// switched off). It serves the document as YAML too; the script of its Swagger UI holds the same as JSON. Neither needs a key.
+    pub(in crate::backends) async fn openapi(&self) -> Result<Option<Value>> {
+        const SCRIPT: &str = "/api/v1/docs/swagger-ui-init.js";
+        let reply = self.http.get(SCRIPT).send().await?;
+        match reply.status.as_u16() {
+            200 => {}
+            401 | 403 | 404 => return Ok(None),
+            _ => return Err(reply.refusal(said)),
+        }
+        let script = std::str::from_utf8(&reply.body).map_err(|_| not_n8n())?;
+        let (_, document) = script.split_once("\"swaggerDoc\":").ok_or_else(not_n8n)?;
+        let mut document: Value = serde_json::Deserializer::from_str(document)
+            .into_iter()
+            .next()
+            .and_then(Result::ok)
+            .filter(|document: &Value| document["openapi"].is_string())
+            .ok_or_else(not_n8n)?;
+        // The first of its servers is relative to a page that nobody looks at here.
+        let base = self.http.connection().url.as_str().trim_end_matches('/');
+        document["servers"] = serde_json::json!([{ "url": format!("{base}/api/v1") }]);
+        if let Some(document) = document.as_object_mut() {
+            document.remove("server");
+        }
+        Ok(Some(document))
+    }
+
     /// n8n tells its version only in a tag of its start page.
     async fn version(&self) -> Option<String> {
         let page = self.http.get("/").send().await.ok()?;

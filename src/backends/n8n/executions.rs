@@ -24,7 +24,7 @@ pub(super) fn tools() -> Vec<Definition> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct WorkflowStatus {
-    /// The execution, as `workflows_trigger` or `workflows_list` named it, e.g. `1042`.
+    /// The execution, as `workflows_trigger` or `workflows_list` named it, e.g. `1042`, or an alias that the connection gives it.
     #[schemars(length(min = 1, max = 64))]
     execution_id: String,
 }
@@ -156,7 +156,7 @@ impl Tool for WorkflowStatus {
     type Output = Execution;
 
     async fn call(self, n8n: &N8n) -> Result<Execution> {
-        let raw = find(n8n, &self.execution_id).await?;
+        let raw = find(n8n, n8n.http.connection().resolve(&self.execution_id)).await?;
         let status = Status::of(raw.status.as_deref());
         let result = raw.data.and_then(|data| data.result_data);
         let (output, error) = match (status, result) {

@@ -5,13 +5,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Unavailable,
     catalogue::Measure,
     client::{self, Found, Prometheus, Range},
-    rounded,
+    no_data, rounded,
 };
 use crate::{
     auth::Scope,
+    backends::figures::Unavailable,
     clock::rfc3339,
     error::Result,
     tool::{Category, Definition, Route, Tool, tool},
@@ -202,7 +202,7 @@ impl Metrics {
         }
         let mut series: Vec<_> = found.series.into_iter().filter(|series| !series.samples.is_empty()).collect();
         if series.is_empty() {
-            self.unavailable.push(Unavailable::no_data(measure.name()));
+            self.unavailable.push(no_data(measure.name()));
             return;
         }
         // Prometheus promises no order: the same ones are left out each time.

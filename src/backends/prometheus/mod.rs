@@ -12,11 +12,14 @@ mod metrics;
 mod status;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 pub use self::client::Prometheus;
 use self::matcher::Matcher;
-use crate::{backends::client::shortened, error::Error, tool::Definition};
+use crate::{
+    backends::figures::{self, Unavailable},
+    tool::Definition,
+};
 
 pub(super) fn tools() -> Vec<Definition> {
     [metrics::tools(), status::tools()].into_iter().flatten().collect()
@@ -53,36 +56,13 @@ pub enum Auth {
     },
 }
 
-/// Something that could not be told, and why.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Unavailable {
-    /// The figure or metric, e.g. `memory`.
-    name: &'static str,
-    /// Why it is missing.
-    reason: String,
-}
-
-impl Unavailable {
-    fn new(name: &'static str, reason: impl Into<String>) -> Self {
-        Self {
-            name,
-            reason: reason.into(),
-        }
-    }
-
-    /// Missing because of a failure that does not fail the whole call: it is logged here, where it is told.
-    fn failed(name: &'static str, error: &Error, request_id: &str) -> Self {
-        error.log(request_id);
-        Self::new(name, shortened(error.message()))
-    }
-
-    fn no_data(name: &'static str) -> Self {
-        Self::new(name, "Prometheus has no data on it")
-    }
+/// What Prometheus was asked for and knows nothing of.
+fn no_data(name: &'static str) -> Unavailable {
+    Unavailable::new(name, "Prometheus has no data on it")
 }
 
 /// Two decimals: more is noise. Percentages may leave 0 to 100 by a hair, where a counter was read late.
 fn rounded(value: f64, percent: bool) -> f64 {
     let value = if percent { value.clamp(0.0, 100.0) } else { value };
-    (value * 100.0).round() / 100.0
+    figures::rounded(value)
 }

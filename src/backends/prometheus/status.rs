@@ -7,17 +7,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Unavailable,
     catalogue::Figure,
     client::{Prometheus, no_series},
-    rounded,
+    no_data, rounded,
 };
 use crate::{
     auth::Scope,
     backends::{
         Connected as _, Session,
         client::shortened,
-        docker::{self, Docker, Share},
+        docker::{self, Docker, Load, Share},
+        figures::Unavailable,
     },
     error::{Error, Kind, Result},
     tool::{Category, Definition, Route, Tool, tool},
@@ -33,6 +33,7 @@ const PART: Duration = Duration::from_secs(27);
 /// Show how the tenant's servers stand now: whether they are up, how full processor, memory and disks are, how many containers run
 /// and how many services are healthy.
 ///
+/// Without Prometheus, processor and memory are what the tenant's containers take of their host, as `usage_of` says.
 /// It takes no parameters. What cannot be told is null, and `unavailable` says why.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -41,14 +42,17 @@ struct InfraStatus {}
 /// How the infrastructure stands.
 #[derive(Default, Serialize, JsonSchema)]
 struct Status {
-    /// `down` when one of the tenant's hosts does not answer Prometheus.
+    /// `down` when one of the tenant's hosts does not answer Prometheus. Without Prometheus, `up` when Docker answers.
     vps_status: Option<VpsStatus>,
-    /// Percent of all processors of all hosts, over five minutes.
+    /// Percent of all processors, as `usage_of` says: of all hosts over five minutes, or by the containers over a second.
     cpu_usage: Option<f64>,
-    /// Percent of the memory of all hosts.
+    /// Percent of the memory, of the same.
     memory_usage: Option<f64>,
     /// Percent of all disks together; `infra_metrics` shows each.
     disk_usage: Option<f64>,
+    /// Whose processors and memory: all use of the tenant's `hosts`, as Prometheus has it, or what its `containers` take of theirs,
+    /// as Docker measures it; null where neither is told.
+    usage_of: Option<UsageOf>,
     containers: Option<Containers>,
     services: Option<Services>,
     /// The fields that are null, and why.
@@ -62,6 +66,13 @@ struct Status {
 enum VpsStatus {
     Up,
     Down,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum UsageOf {
+    Hosts,
+    Containers,
 }
 
 /// The tenant's containers.
@@ -88,16 +99,17 @@ impl Tool for InfraStatus {
     type Output = Status;
 
     async fn call(self, (session, prometheus): &Self::Backend) -> Result<Status> {
-        let (hosts, containers, services) = tokio::join!(
-            part(Prometheus::NAME, hosts(prometheus)),
+        let (figures, containers, services) = tokio::join!(
+            figures(prometheus, session),
             part(Docker::NAME, docker::containers_running(session.clone())),
             part(Docker::NAME, docker::services_healthy(session.clone())),
         );
         session.note_health(Docker::NAME, containers.as_ref().err().map(Error::kind));
         let mut status = Status::default();
         let mut failures = Vec::new();
-        match hosts {
-            Ok(hosts) => status.take_hosts(hosts),
+        match figures {
+            Ok(Figures::Hosts(hosts)) => status.take_hosts(hosts),
+            Ok(Figures::Containers(load)) => status.take_load(load),
             Err(error) => failures.push((Prometheus::NAME, Figure::ALL.map(Figure::name).to_vec(), error)),
         }
         match containers {
@@ -143,6 +155,28 @@ fn whole(errors: impl Iterator<Item = Error>) -> Error {
     })
 }
 
+/// Where the figures come from.
+enum Figures {
+    Hosts(Hosts),
+    Containers(Load),
+}
+
+/// From Prometheus where the tenant has connected it, else from its Docker.
+async fn figures(prometheus: &Result<Option<Prometheus>>, session: &Session) -> Result<Figures> {
+    if !matches!(prometheus, Ok(None)) {
+        return part(Prometheus::NAME, hosts(prometheus)).await.map(Figures::Hosts);
+    }
+    let load = part(Docker::NAME, docker::load(session.clone())).await;
+    load.map(Figures::Containers).map_err(|error| match error.kind() {
+        Kind::NotConnected => not_connected(),
+        _ => error,
+    })
+}
+
+fn not_connected() -> Error {
+    Error::new(Kind::NotConnected, "This tenant has not connected prometheus")
+}
+
 /// What Prometheus tells.
 struct Hosts {
     /// In the order of [`Figure::ALL`]; null where there is no data, or a failure.
@@ -154,7 +188,7 @@ struct Hosts {
 async fn hosts(prometheus: &Result<Option<Prometheus>>) -> Result<Hosts> {
     let prometheus = match prometheus {
         Ok(Some(prometheus)) => prometheus,
-        Ok(None) => return Err(Error::new(Kind::NotConnected, "This tenant has not connected prometheus")),
+        Ok(None) => return Err(not_connected()),
         Err(error) => return Err(error.repeated()),
     };
     let session = prometheus.http.session();
@@ -197,7 +231,7 @@ impl Status {
             let value = match value {
                 Ok(Some(value)) => value,
                 Ok(None) => {
-                    self.unavailable.push(Unavailable::no_data(figure.name()));
+                    self.unavailable.push(no_data(figure.name()));
                     continue;
                 }
                 Err(error) => {
@@ -214,6 +248,23 @@ impl Status {
             }
         }
         self.warnings = hosts.warnings;
+        self.usage_of = self.cpu_usage.or(self.memory_usage).map(|_| UsageOf::Hosts);
+    }
+
+    /// A Docker that answers is on a host that is up.
+    fn take_load(&mut self, load: Load) {
+        self.vps_status = Some(VpsStatus::Up);
+        self.cpu_usage = Some(rounded(load.cpu, true));
+        self.memory_usage = load.memory.map(|memory| rounded(memory, true));
+        self.usage_of = Some(UsageOf::Containers);
+        if load.memory.is_none() {
+            self.unavailable.push(Unavailable::new(
+                Figure::Memory.name(),
+                "This Docker's host does not count its containers' memory",
+            ));
+        }
+        self.unavailable
+            .push(Unavailable::new(Figure::Disk.name(), "Docker does not tell it; connect prometheus"));
     }
 
     fn says_something(&self) -> bool {

@@ -23,6 +23,7 @@
 mod api;
 mod checks;
 mod demo;
+mod document;
 mod engine;
 mod executions;
 mod mcp;
@@ -115,6 +116,7 @@ impl Sandbox {
             .route("/executions/{id}", get(executions::show))
             .method_not_allowed_fallback(api::method_not_allowed)
             .route_layer(middleware::from_fn_with_state(self.clone(), api::ask_for_key))
+            .route("/docs/swagger-ui-init.js", get(document::script))
             .fallback(async || message(StatusCode::NOT_FOUND, "not found"));
         let whole = Router::new()
             .nest("/api/v1", api)
@@ -144,6 +146,27 @@ impl Sandbox {
         for workflow in demo::workflows() {
             state.add_workflow(workflow);
         }
+    }
+
+    /// Runs a workflow by its first trigger, as its schedule would, and answers the execution's id; `None` where there is no such
+    /// workflow with a trigger.
+    pub fn run(&self, workflow_id: &str) -> Option<String> {
+        let mut state = self.state();
+        let workflow = Arc::clone(state.workflows.get(workflow_id)?);
+        let version = workflow.registered()?;
+        let trigger = version.nodes.iter().position(nodes::is_trigger)?;
+        let execution = Execution::plan(&engine::Start {
+            workflow: &workflow,
+            version,
+            trigger,
+            output: 0,
+            item: json!({}),
+            mode: "trigger",
+            pinned: false,
+            awaited: false,
+            broken: None,
+        });
+        Some(state.record(execution).id.to_string())
     }
 
     /// Lets something go wrong, from the next request on.

@@ -1,8 +1,7 @@
 //! The third parties that tests play against: the server of the sandbox, and the vendors that only tests play. None of them is real.
 
-pub mod docker;
-pub mod prometheus;
 pub mod tools;
+pub mod vault;
 
 use std::ops::Deref;
 

@@ -1,11 +1,11 @@
 //! A played Prometheus: the two query routes with the envelope of a real 2.42, and what a real one does when it is not well. It
 //! evaluates nothing: a query is known by the metric in it, and is answered by what the test put there.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{
     Router,
-    extract::{Query, Request},
+    extract::Request,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -41,7 +41,8 @@ pub struct Asked {
     pub org_id: Option<String>,
 }
 
-#[derive(Clone)]
+/// A Prometheus that watches one host. Clones share everything.
+#[derive(Clone, Debug)]
 pub struct Prometheus {
     fault: Arc<Mutex<Fault>>,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -49,8 +50,8 @@ pub struct Prometheus {
     warnings: Arc<Mutex<Vec<String>>>,
 }
 
-impl Prometheus {
-    pub fn new() -> Self {
+impl Default for Prometheus {
+    fn default() -> Self {
         Self {
             fault: Arc::new(Mutex::new(Fault::None)),
             asked: Arc::default(),
@@ -58,21 +59,23 @@ impl Prometheus {
             warnings: Arc::default(),
         }
     }
+}
 
+impl Prometheus {
     pub fn set_fault(&self, fault: Fault) {
-        *self.fault.lock().unwrap() = fault;
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
     pub fn set_up(&self, value: &'static str) {
-        *self.up.lock().unwrap() = value;
+        *self.up.lock().unwrap_or_else(PoisonError::into_inner) = value;
     }
 
     pub fn warn(&self, words: &str) {
-        self.warnings.lock().unwrap().push(words.to_owned());
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(words.to_owned());
     }
 
     pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn router(&self) -> Router {
@@ -84,10 +87,11 @@ impl Prometheus {
     }
 
     fn answer(&self, request: &Request) -> Response {
-        let Query(parameters) = Query::<Vec<(String, String)>>::try_from_uri(request.uri()).unwrap();
+        let query = request.uri().query().unwrap_or_default();
+        let parameters: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let parameter = |name: &str| parameters.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone());
-        let number = |name: &str| parameter(name).map(|text| text.parse().unwrap());
-        let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let number = |name: &str| parameter(name).and_then(|text| text.parse().ok());
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let asked = Asked {
             path: request.uri().path().to_owned(),
             query: parameter("query").unwrap_or_default(),
@@ -97,9 +101,9 @@ impl Prometheus {
             authorization: header("authorization"),
             org_id: header("x-scope-orgid"),
         };
-        self.asked.lock().unwrap().push(asked.clone());
-        let raw = |status: u16, body: &'static str| (StatusCode::from_u16(status).unwrap(), body).into_response();
-        let fault = self.fault.lock().unwrap().clone();
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked.clone());
+        let raw = |status: u16, body: &'static str| (StatusCode::from_u16(status).unwrap_or_default(), body).into_response();
+        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match fault {
             Fault::Answer(status, body) => return raw(status, body),
             Fault::On(metric, status, body) if asked.query.contains(metric) => return raw(status, body),
@@ -112,12 +116,17 @@ impl Prometheus {
                 &self.series(&asked, &fault, |value| json!({ "value": [1_700_000_000.123, value] })),
             ),
             "/api/v1/query_range" => {
-                let (start, end, step) = (asked.start.unwrap(), asked.end.unwrap(), asked.step.unwrap());
+                let (Some(start), Some(end), Some(step @ 1..)) = (asked.start, asked.end, asked.step) else {
+                    return raw(
+                        400,
+                        r#"{"status":"error","errorType":"bad_data","error":"start, end and step are needed"}"#,
+                    );
+                };
                 let most = match fault {
                     Fault::Points(most) => most,
-                    _ => usize::try_from((end - start) / step + 1).unwrap(),
+                    _ => usize::try_from((end - start) / step + 1).unwrap_or_default(),
                 };
-                let times: Vec<_> = (0..most).map(|index| start + step * i64::try_from(index).unwrap()).collect();
+                let times: Vec<_> = (start..).step_by(usize::try_from(step).unwrap_or(1)).take(most).collect();
                 self.success(
                     "matrix",
                     &self.series(&asked, &fault, |value| {
@@ -132,7 +141,7 @@ impl Prometheus {
 
     fn success(&self, form: &str, result: &[Value]) -> Response {
         let mut answer = json!({ "status": "success", "data": { "resultType": form, "result": result } });
-        let warnings = self.warnings.lock().unwrap();
+        let warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         if !warnings.is_empty() {
             answer["warnings"] = json!(*warnings);
         }
@@ -140,10 +149,10 @@ impl Prometheus {
     }
 
     fn series(&self, asked: &Asked, fault: &Fault, values: impl Fn(&str) -> Value) -> Vec<Value> {
-        let up = *self.up.lock().unwrap();
+        let up = *self.up.lock().unwrap_or_else(PoisonError::into_inner);
         let host = |more: Value| {
-            let mut labels = json!({ "instance": "vps1:9100" });
-            labels.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let mut labels = more;
+            labels["instance"] = "vps1:9100".into();
             labels
         };
         let whole = asked.path == "/api/v1/query";
@@ -159,12 +168,13 @@ impl Prometheus {
             query if query.contains("transmit") => vec![(host(json!({})), "2500.75")],
             query if query.contains("up{") => vec![(json!({}), up)],
             query if query.contains("node_uname_info") => vec![(json!({}), "1")],
-            query => panic!("nobody told the played Prometheus of {query}"),
+            // Nobody told it of this.
+            _ => Vec::new(),
         };
         match fault {
             Fault::Empty => found.clear(),
             Fault::Series(many) => {
-                let (_, value) = found.swap_remove(0);
+                let value = found.first().map_or("0", |(_, value)| value);
                 found = (0..*many)
                     .map(|index| (json!({ "instance": format!("vps{index:05}:9100") }), value))
                     .collect();

@@ -3,18 +3,22 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use axum::{
     Json, Router,
-    body::{Body, Bytes, to_bytes},
+    body::{Body, to_bytes},
     extract::Request,
     response::{Html, IntoResponse as _, Response},
 };
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
+/// Of the played host, in bytes.
+const MEMORY: u64 = 8_000_000_000;
+
+/// A Docker in memory. Clones share everything.
 #[derive(Clone)]
 pub struct Docker(Arc<Mutex<Engine>>);
 
@@ -195,7 +199,7 @@ impl Default for Docker {
 
 impl Docker {
     pub fn engine(&self) -> MutexGuard<'_, Engine> {
-        self.0.lock().unwrap()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes and starts a container of a tenant, and answers its id.
@@ -204,9 +208,10 @@ impl Docker {
         engine.images.insert(image.0.to_owned(), image.1);
         let labels = json!({ "smarteros.tenant": tenant });
         let id = engine.create(name, &json!({ "Image": image.0, "Labels": labels, "HostConfig": {} }));
-        let container = engine.container_mut(&id).unwrap();
-        container.start();
-        set(container);
+        if let Some(container) = engine.container_mut(&id) {
+            container.start();
+            set(container);
+        }
         id
     }
 
@@ -250,7 +255,9 @@ impl Docker {
 
     async fn answer(&self, request: Request) -> Response {
         let (parts, body) = request.into_parts();
-        let body: Bytes = to_bytes(body, 1024 * 1024).await.unwrap();
+        let Ok(body) = to_bytes(body, 1024 * 1024).await else {
+            return refuse(413, "the body is too large");
+        };
         let query: HashMap<String, String> = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
             .into_owned()
             .collect();
@@ -284,7 +291,10 @@ impl Docker {
             (&Method::GET, ["containers", "json"]) => Json(engine.list(&query)).into_response(),
             (&Method::GET, ["images", name @ .., "json"]) => engine.image(&name.join("/")),
             (&Method::POST, ["images", "create"]) => {
-                let login = parts.headers.get("x-registry-auth").map_or("", |value| value.to_str().unwrap());
+                let login = parts
+                    .headers
+                    .get("x-registry-auth")
+                    .map_or("", |value| value.to_str().unwrap_or_default());
                 engine.logins.push(login.to_owned());
                 engine.pull(&format!("{}:{}", query["fromImage"], query["tag"]))
             }
@@ -293,12 +303,13 @@ impl Docker {
                 if engine.containers.iter().any(|container| container.name == *name) {
                     return refuse(409, "Conflict. The container name is already in use");
                 }
-                if !engine.images.contains_key(body["Image"].as_str().unwrap()) {
+                if !engine.images.contains_key(text(&body["Image"])) {
                     return refuse(404, "No such image");
                 }
                 let id = engine.create(name, &body);
                 (StatusCode::CREATED, Json(json!({ "Id": id, "Warnings": [] }))).into_response()
             }
+            (&Method::GET, ["info"]) => Json(json!({ "NCPU": 4, "MemTotal": MEMORY, "ServerVersion": "20.10.24" })).into_response(),
             (&Method::POST, ["networks", _, "connect"]) => StatusCode::OK.into_response(),
             (method, ["containers", id, rest @ ..]) => engine.of_container(method, id, rest, &query),
             _ => refuse(404, "page not found"),
@@ -320,17 +331,17 @@ impl Engine {
     fn create(&mut self, name: &str, body: &Value) -> String {
         self.made += 1;
         let id = format!("{:064x}", u128::from(self.made) * 0x1_0000_0001_0000_0001_0000_0001);
-        let mut config = body.as_object().unwrap().clone();
+        let mut config = body.as_object().cloned().unwrap_or_default();
         let host_config = config.remove("HostConfig").unwrap_or_default();
         config.remove("NetworkingConfig");
-        let image = self.images[body["Image"].as_str().unwrap()].clone();
+        let image = self.images.get(text(&body["Image"])).cloned().unwrap_or_default();
         // Docker fills in what the image says.
-        for (field, value) in image.config.as_object().unwrap() {
+        for (field, value) in image.config.as_object().into_iter().flatten() {
             match config.get_mut(field) {
                 None => {
                     config.insert(field.clone(), value.clone());
                 }
-                Some(Value::Array(own)) if field == "Env" => own.extend(value.as_array().unwrap().iter().cloned()),
+                Some(Value::Array(own)) if field == "Env" => own.extend(value.as_array().into_iter().flatten().cloned()),
                 Some(_) => {}
             }
         }
@@ -356,7 +367,7 @@ impl Engine {
     }
 
     fn list(&self, query: &HashMap<String, String>) -> Vec<Value> {
-        let filters: Value = serde_json::from_str(query.get("filters").map_or("{}", String::as_str)).unwrap();
+        let filters: Value = serde_json::from_str(query.get("filters").map_or("{}", String::as_str)).unwrap_or_default();
         let labels: Vec<_> = filters["label"]
             .as_array()
             .into_iter()
@@ -366,7 +377,7 @@ impl Engine {
         let takes = |container: &&Container| {
             self.fault == Fault::NoFilter
                 || labels.iter().all(|label| {
-                    let (name, value) = label.split_once('=').unwrap();
+                    let (name, value) = label.split_once('=').unwrap_or((label, ""));
                     container.labelled(name) == value
                 })
         };
@@ -425,6 +436,17 @@ impl Engine {
                 container.start();
                 StatusCode::NO_CONTENT.into_response()
             }
+            // A running container takes 2 % of the processors and 3 % of the memory.
+            (&Method::GET, ["stats"]) => {
+                let cpu =
+                    |used: u64, passed: u64| json!({ "cpu_usage": { "total_usage": used }, "system_cpu_usage": passed, "online_cpus": 4 });
+                let memory = json!({ "usage": MEMORY / 25, "limit": MEMORY, "stats": { "inactive_file": MEMORY / 100 } });
+                let stats = match container.state {
+                    "running" => json!({ "cpu_stats": cpu(180, 5000), "precpu_stats": cpu(100, 1000), "memory_stats": memory }),
+                    _ => json!({ "cpu_stats": {}, "precpu_stats": {}, "memory_stats": {} }),
+                };
+                Json(stats).into_response()
+            }
             (&Method::POST, ["stop"]) => {
                 container.stop();
                 StatusCode::NO_CONTENT.into_response()
@@ -435,7 +457,7 @@ impl Engine {
                 StatusCode::NO_CONTENT.into_response()
             }
             (&Method::POST, ["rename"]) => {
-                container.name = query["name"].clone();
+                container.name.clone_from(&query["name"]);
                 StatusCode::NO_CONTENT.into_response()
             }
             (&Method::DELETE, []) => {
@@ -453,7 +475,7 @@ impl Engine {
 }
 
 fn logs(container: &Container, query: &HashMap<String, String>, fault: &Fault) -> Response {
-    let tail: usize = query["tail"].parse().unwrap();
+    let tail: usize = query.get("tail").and_then(|tail| tail.parse().ok()).unwrap_or(100);
     let with_time = query.get("timestamps").is_some_and(|value| value == "1");
     let terminal = container.config.get("Tty") == Some(&Value::Bool(true));
     let written = |stream: u8, at: &str, text: &str| {
@@ -464,7 +486,7 @@ fn logs(container: &Container, query: &HashMap<String, String>, fault: &Fault) -
         if terminal {
             return line.replace('\n', "\r\n").into_bytes();
         }
-        let mut length = u32::try_from(line.len()).unwrap();
+        let mut length = u32::try_from(line.len()).unwrap_or(u32::MAX);
         if *fault == Fault::LyingFrame {
             length += 1000;
         }
@@ -483,5 +505,13 @@ fn logs(container: &Container, query: &HashMap<String, String>, fault: &Fault) -
 }
 
 fn refuse(status: u16, message: &str) -> Response {
-    (StatusCode::from_u16(status).unwrap(), Json(json!({ "message": message }))).into_response()
+    (
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        Json(json!({ "message": message })),
+    )
+        .into_response()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }

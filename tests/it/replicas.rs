@@ -495,6 +495,11 @@ async fn the_database_itself_keeps_tenants_apart_also_from_the_owner_of_the_tabl
             tenant.id
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(service)).execute(&mut connection).await.unwrap();
+        app.operator()
+            .for_tenant(&tenant.id)
+            .put("/api/v1/analytics/kpis/revenue_mtd", json!({ "card_id": 1 }))
+            .await
+            .assert_status(200);
         ids.push(tenant.id);
     }
     app.state.audit.flush().await;

@@ -200,12 +200,14 @@ async fn ask_for_key(Shared(sandbox): Shared<Sandbox>, request: Request, next: N
         return text(StatusCode::UNAUTHORIZED, "Unauthenticated");
     };
     let (mut parts, body) = request.into_parts();
+    // With what the nested router has taken off.
+    let path = format!("/api{}", parts.uri.path());
     let Ok(body) = axum::body::to_bytes(body, 1 << 20).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     sandbox.state().asked.push(Asked {
         method: parts.method.to_string(),
-        path: parts.uri.path().to_owned(),
+        path,
         query: parts.uri.query().unwrap_or_default().to_owned(),
         body: serde_json::from_slice(&body).unwrap_or_default(),
     });

@@ -69,6 +69,7 @@ pub fn kinds() -> Vec<Kind> {
     vec![
         kind::<docker::Docker>(),
         kind::<n8n::N8n>(),
+        kind::<odoo::Odoo>(),
         kind::<prometheus::Prometheus>(),
         kind::<supabase::Supabase>(),
     ]

@@ -142,7 +142,7 @@ fn fixtures() -> Vec<Definition> {
 }
 
 /// Runs a script of `tests/clients` with these settings, and answers the last line that it printed.
-async fn script(program: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Value {
+pub async fn script(program: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     assert!(
         folder.join("node_modules").is_dir() && folder.join(".venv").is_dir(),

@@ -68,6 +68,7 @@ pub fn tools() -> Vec<Definition> {
 pub fn kinds() -> Vec<Kind> {
     vec![
         kind::<docker::Docker>(),
+        kind::<metabase::Metabase>(),
         kind::<n8n::N8n>(),
         kind::<odoo::Odoo>(),
         kind::<prometheus::Prometheus>(),

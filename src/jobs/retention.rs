@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::{
+    clock,
     error::Result,
     idempotency,
     state::State,
@@ -13,6 +14,8 @@ const BATCH: i64 = 1000;
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// Changes are kept longer than any replica may sleep and still catch up singly.
 const CHANGES_MS: i64 = DAY_MS;
+/// How many days usage by day is kept: a year, and a month to look back at it.
+const USAGE_DAYS: i64 = 400;
 
 pub async fn run(state: &State) -> Result<()> {
     let now = state.clock.millis();
@@ -21,7 +24,9 @@ pub async fn run(state: &State) -> Result<()> {
     let tenants = store::tenants::ids_of_all(&mut tx).await?;
     drop(tx);
     let mut removed = 0;
+    let oldest_day = clock::rfc3339(now - USAGE_DAYS * DAY_MS)[..10].to_owned();
     for tenant in tenants {
+        prune_days(state, &tenant, &oldest_day).await?;
         loop {
             let mut tx = state.store.write(Reach::Operator).await?;
             let count = store::audit::prune(&mut tx, &tenant, &oldest, BATCH).await?;
@@ -53,6 +58,18 @@ pub async fn run(state: &State) -> Result<()> {
     store::changes::prune(&mut tx, now - CHANGES_MS).await?;
     store::changes::bury(&mut tx, now - DAY_MS).await?;
     tx.commit().await
+}
+
+/// A day at a time: no more rows than the tenant has tokens times tools.
+async fn prune_days(state: &State, tenant: &str, before: &str) -> Result<()> {
+    loop {
+        let mut tx = state.store.write(Reach::Operator).await?;
+        let count = store::usage_days::prune(&mut tx, tenant, before).await?;
+        tx.commit().await?;
+        if count == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// The smallest UUID v7 of a moment: ids before it are older.

@@ -3,6 +3,7 @@
 //! [`Limits::admit`] is the only maker of [`Admitted`], and a call cannot be made without one.
 
 mod cells;
+mod days;
 pub mod gcra;
 pub mod quota;
 pub mod redis;
@@ -318,7 +319,7 @@ impl Limits {
             place: admitted.place,
         };
         let caller = spent.call.caller();
-        let (Some(_), Some(tenant)) = (caller.limited(), caller.tenant()) else {
+        let (Some(token), Some(tenant)) = (caller.limited(), caller.tenant()) else {
             return Ok(spent);
         };
         let tool = spent.call.tool();
@@ -329,6 +330,9 @@ impl Limits {
                 tenant.usage.charge(store, &tenant.plan, meter, self.replicas(), now).await?;
                 *charged = Some(meter);
             }
+        }
+        if tool.category.metered() {
+            tenant.usage.days.count(token.id, tool.name, now);
         }
         Ok(spent)
     }

@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dashmap::DashMap;
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 
-use super::cells::TENANT;
+use super::{
+    cells::TENANT,
+    days::{self, Days},
+};
 use crate::{
     error::{Error, Kind, Result},
     id::TenantId,
@@ -66,6 +69,7 @@ pub struct Usage(DashMap<TenantId, Arc<TenantUsage>>);
 pub struct TenantUsage {
     tenant: TenantId,
     month: Mutex<Month>,
+    pub days: Days,
     /// Held while a count is written, so that exact counting does not race itself.
     writing: tokio::sync::Mutex<()>,
 }
@@ -90,6 +94,7 @@ impl Usage {
     pub async fn of(&self, store: &Store, tenant: TenantId, time_zone: &TimeZone, now: i64) -> Result<Arc<TenantUsage>> {
         if let Some(known) = self.0.get(&tenant) {
             known.lock().set_zone(time_zone, now);
+            known.days.set_zone(time_zone, now);
             return Ok(Arc::clone(&known));
         }
         let mut month = Month::new(time_zone.clone(), now);
@@ -100,6 +105,7 @@ impl Usage {
         let fresh = Arc::new(TenantUsage {
             tenant,
             month: Mutex::new(month),
+            days: Days::new(time_zone.clone(), now),
             writing: tokio::sync::Mutex::default(),
         });
         Ok(Arc::clone(&self.0.entry(tenant).or_insert(fresh)))
@@ -110,30 +116,43 @@ impl Usage {
         let mut waiting: Vec<_> = self
             .0
             .iter()
-            .filter(|usage| usage.lock().is_waiting())
+            .filter(|usage| usage.is_waiting())
             .map(|usage| Arc::clone(&usage))
             .collect();
         // In one order in every replica, so that two that write the same rows do not wait for each other.
         waiting.sort_unstable_by_key(|usage| usage.tenant);
         for batch in waiting.chunks(64) {
-            let mut tx = store.write(Reach::Operator).await?;
-            let mut taken = Taken::default();
-            for usage in batch {
-                let portions = usage.lock().take(now);
-                let portions = portions.into_iter().map(|(month, meter, amount)| (usage, month, meter, amount, 0));
-                taken.portions.extend(portions);
-            }
-            for (usage, month, meter, amount, total) in &mut taken.portions {
-                *total = store::usage::add(&mut tx, usage.tenant, month, meter.name(), *amount).await?;
-            }
-            taken.committing = true;
-            tx.commit().await?;
-            for (usage, month, meter, _, total) in std::mem::take(&mut taken.portions) {
-                usage.lock().wrote(&month, meter, total, now);
-            }
+            write(store, Reach::Operator, batch, now).await?;
         }
         Ok(())
     }
+}
+
+async fn write(store: &Store, reach: Reach, batch: &[Arc<TenantUsage>], now: i64) -> Result<()> {
+    let mut tx = store.write(reach).await?;
+    let mut taken = Taken::default();
+    for usage in batch {
+        let portions = usage.lock().take(now);
+        let portions = portions.into_iter().map(|(month, meter, amount)| (usage, month, meter, amount, 0));
+        taken.portions.extend(portions);
+        taken.days.push((usage, usage.days.take()));
+    }
+    for (usage, month, meter, amount, total) in &mut taken.portions {
+        *total = store::usage::add(&mut tx, usage.tenant, month, meter.name(), *amount).await?;
+    }
+    let rows: Vec<_> = taken
+        .days
+        .iter()
+        .flat_map(|(usage, calls)| days::rows(usage.tenant, calls))
+        .collect();
+    store::usage_days::add(&mut tx, &rows).await?;
+    taken.committing = true;
+    tx.commit().await?;
+    taken.days.clear();
+    for (usage, month, meter, _, total) in std::mem::take(&mut taken.portions) {
+        usage.lock().wrote(&month, meter, total, now);
+    }
+    Ok(())
 }
 
 /// What one tenant has to write, and what its counter stands at after that.
@@ -143,6 +162,7 @@ type Portion<'a> = (&'a Arc<TenantUsage>, String, Meter, i64, i64);
 #[derive(Default)]
 struct Taken<'a> {
     portions: Vec<Portion<'a>>,
+    days: Vec<(&'a Arc<TenantUsage>, days::Taken)>,
     committing: bool,
 }
 
@@ -151,12 +171,27 @@ impl Drop for Taken<'_> {
         for (usage, month, meter, amount, _) in self.portions.drain(..) {
             usage.lock().put_back(month, meter, amount, self.committing);
         }
+        for (usage, calls) in self.days.drain(..) {
+            usage.days.put_back(calls);
+        }
     }
 }
 
 impl TenantUsage {
     fn lock(&self) -> std::sync::MutexGuard<'_, Month> {
         self.month.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.lock().is_waiting() || self.days.is_waiting()
+    }
+
+    /// Writes what this process has counted of the tenant, so that whoever reads next finds it.
+    pub async fn flush(self: &Arc<Self>, store: &Store, now: i64) -> Result<()> {
+        if self.is_waiting() {
+            write(store, Reach::Tenant(self.tenant), std::slice::from_ref(self), now).await?;
+        }
+        Ok(())
     }
 
     /// Reads what all replicas have written.

@@ -9,6 +9,7 @@ pub mod backup;
 pub mod changes;
 pub mod connections;
 pub mod idempotency;
+pub mod kpis;
 pub mod meta;
 pub mod plans;
 pub mod services;
@@ -16,6 +17,7 @@ pub mod switches;
 pub mod tenants;
 pub mod tokens;
 pub mod usage;
+pub mod usage_days;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -347,17 +349,38 @@ fn make_private(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn both_databases_have_the_same_tables() {
-        let sqlite = include_str!("../../migrations/sqlite/0001_gateway.sql");
-        let as_postgres = sqlite
+    /// A migration of SQLite's as PostgreSQL has it.
+    fn as_postgres(sqlite: &str) -> String {
+        sqlite
             .replace(") without rowid;", ");")
             .replace(" blob", " bytea")
-            .replace("`migrations/postgres` holds", "`migrations/sqlite` holds");
+            .replace("`migrations/postgres` holds", "`migrations/sqlite` holds")
+    }
+
+    #[test]
+    fn both_databases_have_the_same_tables() {
         assert_eq!(
-            as_postgres,
+            as_postgres(include_str!("../../migrations/sqlite/0001_gateway.sql")),
             include_str!("../../migrations/postgres/0001_gateway.sql"),
             "change both together"
         );
+        for (table, sqlite, postgres) in [
+            (
+                "kpis",
+                include_str!("../../migrations/sqlite/0003_kpis.sql"),
+                include_str!("../../migrations/postgres/0003_kpis.sql"),
+            ),
+            (
+                "usage_days",
+                include_str!("../../migrations/sqlite/0004_usage_days.sql"),
+                include_str!("../../migrations/postgres/0004_usage_days.sql"),
+            ),
+        ] {
+            let secured = format!(
+                "\nalter table {table} enable row level security;\nalter table {table} force row level security;\n\
+                 create policy own on {table} using (tenant_id = app_tenant() or app_is_operator());\n"
+            );
+            assert_eq!(as_postgres(sqlite) + &secured, postgres, "change both together");
+        }
     }
 }

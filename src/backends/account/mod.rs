@@ -4,6 +4,7 @@
 
 mod audit;
 mod connections;
+mod kpis;
 mod services;
 mod switches;
 mod tenants;
@@ -34,6 +35,7 @@ pub(super) fn tools() -> Vec<Definition> {
         tokens::tools(),
         connections::tools(),
         services::tools(),
+        kpis::tools(),
         switches::tools(),
         usage::tools(),
         audit::tools(),

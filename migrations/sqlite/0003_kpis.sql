@@ -1,0 +1,9 @@
+-- What a tenant's figures are called, and which saved question of its Metabase answers each.
+create table kpis (
+  tenant_id  text not null references tenants (id),
+  name       text not null,
+  settings   text not null,
+  created_at bigint not null,
+  updated_at bigint not null,
+  primary key (tenant_id, name)
+);

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What has a page, whatever a tenant has connected.
-const PAGES: [&str; 5] = ["docker", "n8n", "prometheus", "smartermcp", "supabase"];
+const PAGES: [&str; 6] = ["docker", "n8n", "odoo", "prometheus", "smartermcp", "supabase"];
 
 /// A tenant who has connected nothing, and a user who may read.
 async fn newcomer(app: &App, slug: &str) -> (Tenant, User) {

@@ -8,6 +8,7 @@ use serde_json::Value;
 const PAGES: &[(&str, &str)] = &[
     ("docker", include_str!("../../../docs/backends/docker.md")),
     ("n8n", include_str!("../../../docs/backends/n8n.md")),
+    ("odoo", include_str!("../../../docs/backends/odoo.md")),
     ("prometheus", include_str!("../../../docs/backends/prometheus.md")),
     ("smartermcp", include_str!("../../../docs/backends/smartermcp.md")),
     ("supabase", include_str!("../../../docs/backends/supabase.md")),

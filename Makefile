@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-real-docker test-real-prometheus test-real-replicas test-faults test-prepare
+.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-real-docker test-real-prometheus test-real-replicas test-real-odoo test-vault test-faults test-prepare
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -69,3 +69,9 @@ test-real-docker: ## Run the tools of services and containers against a real doc
 
 test-real-prometheus: ## Run infra_metrics and infra_status against a real Prometheus (Debian's), for two tenants
 	@scripts/test-real-prometheus.sh
+
+test-real-odoo: ## Run the tools of the CRM against a real Odoo 19 (Debian sid's package, 1.5 GB; root)
+	@scripts/test-real-odoo.sh
+
+test-vault: ## Run the tests of secrets in Vault against the real one at VAULT_ADDR (VAULT_TOKEN is root's; a Vault to throw away)
+	@scripts/test-vault.sh

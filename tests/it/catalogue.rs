@@ -130,6 +130,8 @@ fn routes_and_scopes_are_those_of_the_contract() {
             "write:services",
         ),
         ("services_logs", "GET", "/api/v1/services/{service_id}/logs", "read:services"),
+        ("kpis_set", "PUT", "/api/v1/analytics/kpis/{name}", "admin:tenants"),
+        ("kpis_delete", "DELETE", "/api/v1/analytics/kpis/{name}", "admin:tenants"),
         ("services_set", "PUT", "/api/v1/services/{service_id}", "admin:tenants"),
         ("services_delete", "DELETE", "/api/v1/services/{service_id}", "admin:tenants"),
         ("containers_list", "GET", "/api/v1/containers", "read:services"),

@@ -11,6 +11,7 @@ use smartermcp::{
     sandbox::{
         docker::{Docker, Image},
         faults::Fault,
+        odoo,
         supabase::Project,
     },
 };
@@ -21,7 +22,18 @@ use crate::{
 };
 
 /// What has a page, whatever a tenant has connected.
-const PAGES: [&str; 5] = ["docker", "n8n", "prometheus", "smartermcp", "supabase"];
+const PAGES: [&str; 10] = [
+    "botpress",
+    "chatwoot",
+    "docker",
+    "llm",
+    "metabase",
+    "n8n",
+    "odoo",
+    "prometheus",
+    "smartermcp",
+    "supabase",
+];
 
 /// A tenant who has connected nothing, and a user who may read.
 async fn newcomer(app: &App, slug: &str) -> (Tenant, User) {
@@ -318,6 +330,35 @@ async fn a_backend_without_a_document_of_its_own_answers_its_page() {
     }
 }
 
+#[tokio::test]
+async fn metabases_document_is_asked_for_without_its_key_and_has_its_address() {
+    let app = App::start().await;
+    let (tenant, user) = newcomer(&app, "luna").await;
+    let document = json!({ "openapi": "3.1.0", "servers": [{ "url": "" }], "paths": { "/api/card/{id}": { "get": {} } } });
+    let connect = async |host: &str, router: Router| {
+        let url = app.vendors.play(host, router);
+        let connection = json!({ "url": url, "credential": { "api_key": "mb_key-7f" } });
+        let operator = app.operator().for_tenant(&tenant.id);
+        operator.put("/api/v1/connections/metabase", connection).await.assert_status(200);
+        url
+    };
+    let router = Router::new().route(
+        "/api/docs/openapi.json",
+        get(move |headers: http::HeaderMap| async move {
+            match headers.contains_key("x-api-key") {
+                true => Json(json!({})),
+                false => Json(document),
+            }
+        }),
+    );
+    let url = connect("metabase", router).await;
+    let shown = apis(&user, "metabase").await;
+    assert_eq!(shown["document"]["servers"], json!([{ "url": url }]));
+    assert_eq!((&shown["format"], &shown["source"]), (&json!("openapi"), &json!("live")));
+    connect("metabase-odd", Router::new().fallback(async || Json(json!({ "openapi": 3 })))).await;
+    user.get("/api/v1/docs/apis/metabase").await.assert_problem(502, "backend_refused");
+}
+
 /// A service of the tenant's whose web server this is.
 async fn served(app: &App, tenant: &Tenant, id: &str, router: Router) -> String {
     let url = app.vendors.play(&format!("service-{id}"), router);
@@ -586,6 +627,68 @@ async fn n8ns_records_are_kept_until_it_is_connected_and_then_its_own() {
             { "table": "workflow", "column": "tags", "references_table": "tag", "references_column": null },
         ])
     );
+}
+
+#[tokio::test]
+async fn odoos_models_are_its_tables_and_many2one_fields_their_relationships() {
+    let app = App::start().await;
+    for (slug, release) in [("new", odoo::Release::Nineteen), ("old", odoo::Release::Seventeen)] {
+        let (tenant, user) = newcomer(&app, slug).await;
+        let played = odoo::Sandbox::new(release, "odoo-key-7f");
+        let url = app.vendors.play(&format!("odoo-{slug}"), played.router());
+        let credential = json!({ "api_key": "odoo-key-7f", "database": odoo::DATABASE, "login": odoo::LOGIN });
+        app.operator()
+            .for_tenant(&tenant.id)
+            .put("/api/v1/connections/odoo", json!({ "url": url, "credential": credential }))
+            .await
+            .assert_status(200);
+        let shown = schemas(&user, "odoo").await;
+        assert_eq!(shown["source"], "live");
+        let found = names(&shown);
+        assert!(found.contains(&"res.partner") && found.contains(&"crm.lead"), "{found:?}");
+        assert!(!found.contains(&"sale.order"));
+        assert!(shown["note"].as_str().unwrap().contains("sale.order"), "{}", shown["note"]);
+        let lead = table(&shown, "crm.lead")["columns"].to_string();
+        for column in [
+            r#"{"name":"id","nullable":false,"type":"integer"}"#,
+            r#"{"name":"name","nullable":false,"type":"char"}"#,
+            r#"{"name":"partner_id","nullable":true,"type":"many2one"}"#,
+        ] {
+            assert!(lead.contains(column), "{lead}");
+        }
+        let partner = table(&shown, "res.partner")["columns"].to_string();
+        for left_out in ["opportunity_ids", "commercial_company_name"] {
+            assert!(!partner.contains(left_out), "{left_out} is not kept there");
+        }
+        let related = json!({ "table": "crm.lead", "column": "partner_id", "references_table": "res.partner", "references_column": "id" });
+        assert!(shown["relationships"].as_array().unwrap().contains(&related));
+        assert_eq!(played.writes(), 0);
+        let asked = played.asked().len();
+        schemas(&user, "odoo").await;
+        assert_eq!(played.asked().len(), asked, "what was described is used again");
+    }
+}
+
+#[tokio::test]
+async fn odoos_tables_are_a_failure_where_its_key_is_refused_or_it_is_not_well() {
+    let app = App::start().await;
+    let (tenant, user) = newcomer(&app, "luna").await;
+    let played = odoo::Sandbox::new(odoo::Release::Nineteen, "odoo-key-7f");
+    let url = app.vendors.play("odoo", played.router());
+    let connect = async |key: &str| {
+        let credential = json!({ "api_key": key, "database": odoo::DATABASE });
+        let operator = app.operator().for_tenant(&tenant.id);
+        let connection = json!({ "url": url, "credential": credential });
+        operator.put("/api/v1/connections/odoo", connection).await.assert_status(200);
+    };
+    connect("another").await;
+    user.get("/api/v1/docs/schemas/odoo")
+        .await
+        .assert_problem(502, "credential_refused");
+    connect("odoo-key-7f").await;
+    played.set_fault(Fault::Status(500));
+    user.get("/api/v1/docs/schemas/odoo").await.assert_problem(503, "backend_down");
+    assert_eq!(apis(&user, "smartermcp").await["source"], "live");
 }
 
 #[tokio::test]

@@ -3,11 +3,7 @@
 
 use http::Method;
 use serde_json::{Map, Value, json};
-use smartermcp::{
-    backends,
-    sandbox::Systems,
-    tool::Definition,
-};
+use smartermcp::{backends, sandbox::Systems, tool::Definition};
 
 use crate::app::{App, Reply, Tenant, User};
 

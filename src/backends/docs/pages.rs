@@ -6,9 +6,13 @@ use serde_json::Value;
 
 /// Every page, by the name that a tenant asks for. A new backend is a line here.
 const PAGES: &[(&str, &str)] = &[
+    ("botpress", include_str!("../../../docs/backends/botpress.md")),
+    ("chatwoot", include_str!("../../../docs/backends/chatwoot.md")),
     ("docker", include_str!("../../../docs/backends/docker.md")),
     ("llm", include_str!("../../../docs/backends/llm.md")),
+    ("metabase", include_str!("../../../docs/backends/metabase.md")),
     ("n8n", include_str!("../../../docs/backends/n8n.md")),
+    ("odoo", include_str!("../../../docs/backends/odoo.md")),
     ("prometheus", include_str!("../../../docs/backends/prometheus.md")),
     ("smartermcp", include_str!("../../../docs/backends/smartermcp.md")),
     ("supabase", include_str!("../../../docs/backends/supabase.md")),

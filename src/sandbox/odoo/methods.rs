@@ -69,7 +69,15 @@ impl Run<'_> {
         let fields = fields
             .into_iter()
             .filter(|(name, _)| wanted.is_none_or(|wanted| wanted.is_empty() || wanted.contains(&json!(name))))
-            .map(|(name, kind)| (name.to_owned(), json!({ "type": kind.name() })));
+            .map(|(name, kind)| {
+                // Only a contact may be without a name.
+                let required = name == "name" && self.model() != "res.partner";
+                let mut field = json!({ "type": kind.name(), "required": required, "store": kind != Kind::Company });
+                if let Kind::Many2one(model) | Kind::Many2many(model) | Kind::One2many(model, _) = kind {
+                    field["relation"] = model.into();
+                }
+                (name.to_owned(), field)
+            });
         Value::Object(fields.collect())
     }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{Docs, Source, noted};
 use crate::{
     auth::Scope,
-    backends::{Backend as _, Connected as _, Session, n8n::N8n, supabase::Supabase},
+    backends::{Backend as _, Connected as _, Session, n8n::N8n, odoo::Odoo, supabase::Supabase},
     error::{Error, Kind, Result},
     tool::{Category, Definition, Route, Tool, page, tool},
 };
@@ -171,7 +171,10 @@ impl Tool for Schemas {
                     Err(error) => return Err(error),
                 }
             }
-            Database::Odoo => (odoo::schema(session).await?, Source::Live),
+            Database::Odoo => {
+                let ask = async || Ok(Some(odoo::schema(&Odoo::open(session.clone()).await?).await?));
+                (of_backend(session, Odoo::NAME, ask).await?.unwrap_or_default(), Source::Live)
+            }
         };
         page_of(session, self.database, &schema, source, self.limit, self.cursor.as_deref())
     }

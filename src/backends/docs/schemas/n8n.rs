@@ -45,10 +45,15 @@ pub(super) fn schema(document: &Value) -> Schema {
     if !schema.tables.iter().any(|table| table.name == "execution") {
         schema.take("execution", execution);
     }
-    let names: Vec<String> = schema.tables.iter().map(|table| table.name.clone()).collect();
-    schema
-        .relationships
-        .retain(|relationship| names.contains(&relationship.references_table));
+    let Schema { tables, relationships, .. } = &mut schema;
+    relationships.retain_mut(|relationship| {
+        let found = tables.iter().find(|table| table.name == relationship.references_table);
+        // A version has a `versionId` in its place.
+        if found.is_some_and(|table| table.columns.iter().all(|column| column.name != "id")) {
+            relationship.references_column = None;
+        }
+        found.is_some()
+    });
     schema
 }
 

@@ -131,7 +131,7 @@ async fn the_list_of_tools_holds_what_the_token_may_call_sorted_on_one_page_in_b
             assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{name}");
             assert_eq!(tool["outputSchema"]["type"], "object", "{name}");
             assert!(tool["description"].as_str().is_some_and(|text| text.len() > 20), "{name}");
-            let reads = ["workflows_list", "workflows_status"].contains(&name);
+            let reads = ["generate_n8n_workflow", "workflows_list", "workflows_status"].contains(&name);
             assert_eq!(tool["annotations"]["readOnlyHint"], reads, "{name}");
             assert_eq!(tool["annotations"]["destructiveHint"], false, "{name}");
             assert_eq!(tool["annotations"]["openWorldHint"], true, "{name}");

@@ -5,7 +5,10 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use smartermcp::{backends, sandbox::Systems, tool::Definition};
 
-use crate::app::{App, Reply, Tenant, User};
+use crate::{
+    app::{App, Reply, Tenant, User},
+    conformance,
+};
 
 /// The ten scopes of a tenant's business.
 const SCOPES: [&str; 10] = [
@@ -253,4 +256,34 @@ async fn each_of_the_35_tools_answers_the_same_on_both_doors() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn the_owners_three_example_workflows_run_from_start_to_end_by_an_mcp_client_in_both_eras() {
+    for (era, index) in [("legacy", 0), ("modern", 1)] {
+        let app = App::start().await;
+        let (_, user, systems) = with_systems(&app, "luna").await;
+        let settings = [("MCP_URL", format!("{}/mcp", app.base())), ("MCP_TOKEN", user.token.clone())];
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let told = conformance::script("node", &["examples.mjs", era], &settings).await;
+        assert_eq!(
+            told["service"],
+            json!({ "before": "degraded", "restarted": "running", "after": "healthy" }),
+            "{index}: {told}"
+        );
+        assert_eq!(
+            told["plan"],
+            json!({
+                "revenue_mtd": 45_780, "conversion_rate": 3.2, "in_negotiation": 7_200_000,
+                "satisfaction_score": 4.2, "avg_resolution_hours": 2.4, "completion_rate": 78,
+            }),
+            "{told}"
+        );
+        assert_eq!(
+            told["workflow"],
+            json!({ "source": "template", "active": true, "status": "completed" }),
+            "{told}"
+        );
+        assert_eq!(systems.n8n.runs(), 2, "the order workflow before, and the backup now");
+    }
 }

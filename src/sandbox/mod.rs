@@ -23,7 +23,7 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use axum::{
@@ -48,10 +48,13 @@ pub fn plays(name: &str) -> bool {
 pub struct Vendors {
     address: SocketAddr,
     hosts: Hosts,
+    requests: Requests,
     _serving: Arc<Serving>,
 }
 
 type Hosts = Arc<RwLock<HashMap<String, Router>>>;
+/// How often each host was asked.
+type Requests = Arc<Mutex<HashMap<String, usize>>>;
 
 #[derive(Debug)]
 struct Serving(JoinHandle<()>);
@@ -71,8 +74,9 @@ impl Vendors {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let hosts = Hosts::default();
-        let known = Arc::clone(&hosts);
-        let router = Router::new().fallback(move |request: Request| answer(Arc::clone(&known), request));
+        let requests = Requests::default();
+        let (known, counted) = (Arc::clone(&hosts), Arc::clone(&requests));
+        let router = Router::new().fallback(move |request: Request| answer(Arc::clone(&known), Arc::clone(&counted), request));
         let serving = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the played vendors have ended");
@@ -81,12 +85,24 @@ impl Vendors {
         Ok(Self {
             address,
             hosts,
+            requests,
             _serving: Arc::new(Serving(serving)),
         })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many requests came to the hosts below this name, e.g. to all of a tenant's systems.
+    pub fn requests_below(&self, name: &str) -> usize {
+        let below = format!(".{name}.{DOMAIN}");
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests
+            .iter()
+            .filter(|(host, _)| host.ends_with(&below))
+            .map(|(_, count)| count)
+            .sum()
     }
 
     /// Plays a host by a router, and answers its URL. The name resolves only by a table (`config::Dns`).
@@ -98,13 +114,18 @@ impl Vendors {
     }
 }
 
-async fn answer(known: Hosts, request: Request) -> Response {
+async fn answer(known: Hosts, requests: Requests, request: Request) -> Response {
     let host = request
         .headers()
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    *requests
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .entry(name.to_owned())
+        .or_default() += 1;
     let vendor = known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
     match vendor {
         Some(vendor) => vendor.oneshot(request).await.into_response(),

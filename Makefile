@@ -9,7 +9,7 @@ CARGO ?= cargo
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
-demo: ## Start the gateway with a tenant, a token and a sandbox n8n, and print what to paste
+demo: ## Start the gateway with a tenant, a token and a shop's systems, all played, and print what to paste
 	$(CARGO) run --quiet -- demo
 
 test: test-prepare lint unit ## Install what is missing, then run everything: format, clippy, the suite, a minute of faults, conformance, real clients

@@ -45,6 +45,11 @@ pub async fn run(listen: Option<SocketAddr>) -> Result<()> {
         connection["backend"] = (*backend).into();
         call("connections_set", connection).await?;
     }
+    for (name, mut kpi) in Systems::kpis() {
+        kpi["tenant_id"] = shop::SLUG.into();
+        kpi["name"] = name.into();
+        call("kpis_set", kpi).await?;
+    }
     let issued = call(
         "tokens_create",
         json!({ "tenant_id": shop::SLUG, "name": "demo", "scopes": business }),

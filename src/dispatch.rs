@@ -201,7 +201,13 @@ async fn refused(state: &State, caller: &Caller, category: Category, error: Erro
 async fn read(state: &Arc<State>, admitted: Admitted, arguments: Value, call: Call, record: Record) -> Result<Rendered> {
     let session = session(state, &admitted, &call);
     let outcome = match state.limits.spend(&state.store, admitted).await {
-        Ok(spent) => run(&spent, arguments, session, &call.request_id).await,
+        Ok(spent) => {
+            let outcome = run(&spent, arguments, session.clone(), &call.request_id).await;
+            if outcome.is_err() && !session.has_reached() {
+                spent.give_back(state.clock.micros());
+            }
+            outcome
+        }
         Err(error) => Err(error),
     };
     record.settle(&outcome).await;

@@ -48,6 +48,15 @@ impl Settings {
     const ALIASES_MAX: usize = 200;
     const NAME_MAX: usize = 200;
 
+    /// What is stored: earlier versions took anything, of which only what is known counts.
+    pub fn stored(text: &str) -> Result<Self> {
+        let all: serde_json::Value = serde_json::from_str(text).map_err(Error::internal)?;
+        let aliases = all.get("aliases").cloned().unwrap_or_default();
+        Ok(Self {
+            aliases: serde_json::from_value(aliases).unwrap_or_default(),
+        })
+    }
+
     /// # Errors
     /// When there are too many names, or one is empty or long.
     pub fn check(&self) -> Result<()> {
@@ -268,7 +277,7 @@ impl Connections {
         Ok(Some(Arc::new(Connection {
             tenant_id: id,
             backend,
-            settings: serde_json::from_str(&row.settings).map_err(Error::internal)?,
+            settings: Settings::stored(&row.settings)?,
             credential,
             from: from.map(|(reference, version)| InVault {
                 reference,

@@ -178,8 +178,8 @@ impl Config {
         if settings.text("KAFKA_BROKERS").is_some() {
             return Err(Problem::new(
                 "KAFKA_BROKERS",
-                "is set, and this version has only the embedded form of that part".to_owned(),
-                "leave it unset, so that nobody takes the embedded state for the outside one",
+                "is set, and this version has no events that could go there".to_owned(),
+                "leave it unset, so that nobody waits for events that do not come",
             ));
         }
         Ok(config)

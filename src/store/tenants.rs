@@ -110,6 +110,10 @@ pub async fn delete(tx: &mut Tx, id: TenantId, at: i64) -> Result<()> {
         .bind(&id)
         .execute(tx.connection())
         .await?;
+    sqlx::query("delete from kpis where tenant_id = $1")
+        .bind(&id)
+        .execute(tx.connection())
+        .await?;
     sqlx::query("delete from idempotency where tenant_id = $1")
         .bind(&id)
         .execute(tx.connection())

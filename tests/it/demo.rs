@@ -43,6 +43,9 @@ async fn every_line_that_the_demo_prints_for_curl_answers_within_ten_seconds_of_
         assert!(output.status.success(), "{line}\n{out}\n{err}");
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{line}\n{out}"));
         assert_ne!(answer["result"]["isError"], true, "{line}\n{out}");
+        if line.contains("/analytics/kpis") {
+            assert_eq!(answer["kpis"]["revenue_mtd"], 45_780, "{out}");
+        }
     }
     assert!(started.elapsed() < Duration::from_secs(10));
 

@@ -50,7 +50,7 @@ impl Shown {
             backend: row.backend,
             tenant_id: row.tenant_id,
             url: row.url,
-            settings: serde_json::from_str(&row.settings).map_err(Error::internal)?,
+            settings: Settings::stored(&row.settings)?,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
@@ -71,7 +71,7 @@ struct SetConnection {
     /// The secret part, in the form of the backend, e.g. `{"api_key": "…"}` for n8n. It is sealed and never shown again.
     #[schemars(extend("writeOnly" = true))]
     credential: Map<String, Value>,
-    /// What the tenant calls things of this backend, e.g. `{"aliases": {"main": "bot_abc123"}}`.
+    /// What the tenant calls things of this backend, e.g. `{"aliases": {"main": "bot_abc123"}}`; as they were unless said.
     settings: Option<Settings>,
     /// The tenant, by id or slug; the caller's own unless said.
     tenant_id: Option<String>,
@@ -105,9 +105,9 @@ impl Tool for SetConnection {
             transport.url.clone()
         };
         state.connections.client(&transport, &guard)?;
-        let settings = self.settings.unwrap_or_default();
-        settings.check()?;
-        let settings = serde_json::to_string(&settings).map_err(Error::internal)?;
+        if let Some(settings) = &self.settings {
+            settings.check()?;
+        }
 
         let (tenant_id, now) = (tenant.tenant.id, account.now());
         let id = id::ordered().to_string();
@@ -120,6 +120,12 @@ impl Tool for SetConnection {
             // This gateway seals, and the one before it did not: whichever has a Vault again destroys what is there.
             state.secrets.let_go(&mut tx, row).await?;
         }
+        // Who sets a new credential says nothing of aliases, and keeps them.
+        let settings = match (self.settings, &before) {
+            (Some(settings), _) => settings,
+            (None, Some(row)) => Settings::stored(&row.settings)?,
+            (None, None) => Settings::default(),
+        };
         let created_at = before.map_or(now, |row| row.created_at);
         let place = secrets::connection_place(tenant_id, kind.name, &id);
         let row = store::connections::Row {
@@ -128,7 +134,7 @@ impl Tool for SetConnection {
             credential: state.secrets.seal(&mut tx, &place, &kept).await?,
             id,
             url: url.as_str().trim_end_matches('/').to_owned(),
-            settings,
+            settings: serde_json::to_string(&settings).map_err(Error::internal)?,
             created_at,
             updated_at: now,
         };

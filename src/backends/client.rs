@@ -443,18 +443,20 @@ impl<'a> Request<'a> {
     }
 
     fn too_large(&self) -> Failure {
+        let size = match self.answer_max / 1024 {
+            kib @ 0..1024 => format!("{kib} KiB"),
+            kib => format!("{} MiB", kib / 1024),
+        };
+        let backend = self.client.connection.backend;
+        let advice = match self.effect {
+            Sends::Read => "; ask for less",
+            Sends::Write => self.consequence(),
+        };
         Failure {
-            error: Error::new(
+            error: self.marked(Error::new(
                 Kind::BackendRefused,
-                format!(
-                    "The answer of '{}' is larger than {}; ask for less",
-                    self.client.connection.backend,
-                    match self.answer_max / 1024 {
-                        kib @ 0..1024 => format!("{kib} KiB"),
-                        kib => format!("{} MiB", kib / 1024),
-                    }
-                ),
-            ),
+                format!("The answer of '{backend}' is larger than {size}{advice}"),
+            )),
             sent: true,
             refused: true,
         }
@@ -563,15 +565,23 @@ impl Reply {
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .unwrap_or("no content type");
-        Error::new(
+        let failure = Error::new(
             Kind::BackendRefused,
             format!(
-                "'{}' did not answer as its API does ({}); check that the connection's url is the service itself",
+                "'{}' did not answer as its API does ({}); check that the connection's url is the service itself{}",
                 self.backend,
-                shortened(kind)
+                shortened(kind),
+                match self.effect {
+                    Sends::Read => "",
+                    Sends::Write => ". Whether it acted is not known, so look before you try again",
+                }
             ),
         )
-        .because(error.to_string())
+        .because(error.to_string());
+        match self.effect {
+            Sends::Read => failure,
+            Sends::Write => failure.once(),
+        }
     }
 
     /// `Retry-After` in seconds (RFC 9110 §10.2.3); a date counts as none.

@@ -329,10 +329,11 @@ impl Limits {
             if let Some(meter) = meter {
                 tenant.usage.charge(store, &tenant.plan, meter, self.replicas(), now).await?;
                 *charged = Some(meter);
+                // What counts as a call of the plan's counts in its day, also where another meter is spent.
+                if meter == Meter::ApiCalls {
+                    tenant.usage.days.count(token.id, tool.name, now);
+                }
             }
-        }
-        if tool.category.metered() {
-            tenant.usage.days.count(token.id, tool.name, now);
         }
         Ok(spent)
     }

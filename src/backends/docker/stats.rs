@@ -19,7 +19,8 @@ const AT_ONCE: usize = 32;
 /// What the tenant's containers take of their host, in percent of all its processors and of its memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    pub cpu: f64,
+    /// `None` where a running container's is not told.
+    pub cpu: Option<f64>,
     /// `None` where a running container's memory is not told: not every kernel counts it.
     pub memory: Option<f64>,
 }
@@ -102,13 +103,13 @@ pub async fn load(session: Session) -> Result<Load> {
     });
     let measured: Vec<Result<Option<Stats>>> = measured.buffer_unordered(AT_ONCE).collect().await;
     let mut load = Load {
-        cpu: 0.0,
+        cpu: Some(0.0),
         memory: Some(0.0),
     };
     for stats in measured {
         // Gone between the list and the look: it takes nothing any more.
         let Some(stats) = stats? else { continue };
-        load.cpu += stats.cpu();
+        load.cpu = load.cpu.zip(stats.cpu()).map(|(sum, used)| sum + used);
         load.memory = load
             .memory
             .zip(stats.memory())
@@ -125,20 +126,20 @@ async fn measure(docker: &Docker, id: &str) -> Result<Option<Stats>> {
 }
 
 impl Stats {
-    /// Percent of all processors between the two looks.
-    fn cpu(&self) -> f64 {
+    /// Percent of all processors between the two looks. A container that ends while it is measured has no counters at all.
+    fn cpu(&self) -> Option<f64> {
         let (Some(now), Some(before)) = (self.cpu_stats.system_cpu_usage, self.precpu_stats.system_cpu_usage) else {
-            return 0.0;
+            return self.memory_stats.usage.is_none().then_some(0.0);
         };
         let used = self
             .cpu_stats
             .cpu_usage
             .total_usage
             .saturating_sub(self.precpu_stats.cpu_usage.total_usage);
-        match now.saturating_sub(before) {
+        Some(match now.saturating_sub(before) {
             0 => 0.0,
             passed => float(used) / float(passed) * 100.0,
-        }
+        })
     }
 
     /// Bytes that the kernel would not give back unasked. Where it does not count them, a running container is said to take 0 or
@@ -177,17 +178,17 @@ mod tests {
         };
         for cache in ["inactive_file", "total_inactive_file"] {
             let stats = of(cache);
-            assert_eq!((stats.cpu(), stats.memory()), (20.0, Some(800.0)), "{cache}");
+            assert_eq!((stats.cpu(), stats.memory()), (Some(20.0), Some(800.0)), "{cache}");
         }
     }
 
     #[test]
     fn what_is_not_counted_is_not_zero_and_what_has_ended_is() {
         let running = stats(r#"{"cpu_stats":{"system_cpu_usage":500},"precpu_stats":{"system_cpu_usage":400},"memory_stats":{}}"#);
-        assert_eq!((running.cpu(), running.memory()), (0.0, None));
+        assert_eq!((running.cpu(), running.memory()), (Some(0.0), None));
         let zero = stats(r#"{"cpu_stats":{"system_cpu_usage":500},"precpu_stats":{"system_cpu_usage":400},"memory_stats":{"usage":0}}"#);
         assert_eq!(zero.memory(), None);
         let ended = stats(r#"{"cpu_stats":{},"precpu_stats":{},"memory_stats":{}}"#);
-        assert_eq!((ended.cpu(), ended.memory()), (0.0, Some(0.0)));
+        assert_eq!((ended.cpu(), ended.memory()), (Some(0.0), Some(0.0)));
     }
 }

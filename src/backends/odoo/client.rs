@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Credential,
     domain::Domain,
-    protocol::{self, Call, Failure, Protocol, Version, not_odoo},
+    protocol::{self, Call, Failure, Protocol, Version, not_odoo, unsaid},
     row::Row,
 };
 use crate::{
@@ -152,7 +152,7 @@ impl Connected for Odoo {
         };
         let mut not_written = Vec::new();
         for (model, things) in [(PARTNER, "contacts"), (LEAD, "opportunities")] {
-            let arguments = json!({ "domain": self.bound(model), "fields": ["name"], "limit": 1 });
+            let arguments = json!({ "domain": self.bound(), "fields": ["name"], "limit": 1 });
             let _: Vec<Row> = self.read(model, "search_read", arguments).await?;
             if !self.may_write(version.protocol, model).await? {
                 not_written.push(things);
@@ -189,7 +189,7 @@ impl Odoo {
     pub(super) async fn create(&self, model: &str, values: Map<String, Value>) -> Result<u64> {
         let arguments = json!({ "vals_list": [values] });
         let made: Vec<u64> = read_as(self.run(Sends::Write, model, "create", &[], arguments).await?)?;
-        made.first().copied().ok_or_else(|| not_odoo("create answered no id"))
+        made.first().copied().ok_or_else(|| unsaid("create answered no id"))
     }
 
     /// Changes one record.
@@ -197,28 +197,17 @@ impl Odoo {
         let done = self.run(Sends::Write, model, "write", &[id], json!({ "vals": values })).await?;
         match done {
             Value::Bool(true) => Ok(()),
-            _ => Err(not_odoo("write did not answer true")),
+            _ => Err(unsaid("write did not answer true")),
         }
     }
 
     /// What is the tenant's of a model: nothing of another company.
-    pub(super) fn bound(&self, model: &str) -> Domain {
+    pub(super) fn bound(&self) -> Domain {
         let Some(company) = self.credential.company_id else {
             return Domain::default();
         };
-        let own = |field: &str| Domain::of(field, "in", json!([company, false]));
-        match model {
-            // People with a login and the companies themselves have no company, and would be everybody's contacts.
-            PARTNER => Domain::any([
-                Domain::of("company_id", "=", company),
-                Domain::all([
-                    Domain::of("company_id", "=", false),
-                    Domain::of("partner_share", "=", true),
-                    Domain::of("ref_company_ids", "=", false),
-                ]),
-            ]),
-            _ => own("company_id"),
-        }
+        // Odoo shows what has no company to all of them. Here each company is a tenant: that would be everybody's, to see and to change.
+        Domain::of("company_id", "=", company)
     }
 
     /// The tenant's company, where the connection names one.

@@ -207,7 +207,7 @@ impl Type {
             Type::Lead => {
                 needs("opportunity_ids", "lead", "CRM")?;
                 let interested = match company {
-                    Some(company) => Domain::of("opportunity_ids.company_id", "in", json!([company, false])),
+                    Some(company) => Domain::of("opportunity_ids.company_id", "=", company),
                     None => Domain::of("opportunity_ids", "!=", false),
                 };
                 let no_customer = match fields.has("customer_rank") {
@@ -258,10 +258,7 @@ pub(super) async fn names(odoo: &Odoo, ids: Vec<u64>) -> Result<HashMap<u64, Str
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let domain = match odoo.company() {
-        None => Domain::of("id", "in", ids),
-        Some(company) => Domain::all([Domain::of("id", "in", ids), Domain::of("company_id", "in", json!([company, false]))]),
-    };
+    let domain = Domain::all([Domain::of("id", "in", ids), odoo.bound()]);
     let arguments = json!({ "domain": domain, "fields": ["name"], "context": { "active_test": false } });
     let rows: Vec<Row> = odoo.read(PARTNER, "search_read", arguments).await?;
     Ok(rows.into_iter().filter_map(|row| Some((row.id(), row.text("name")?))).collect())
@@ -296,7 +293,7 @@ async fn page<T: Serialize>(
 /// Contacts of the tenant's, oldest first: no addresses for invoices and deliveries, which Odoo keeps in the same place.
 async fn rows(odoo: &Odoo, fields: &Fields, wanted: Domain, limit: u32) -> Result<Vec<Row>> {
     let domain = Domain::all([
-        odoo.bound(PARTNER),
+        odoo.bound(),
         Domain::of("active", "=", true),
         Domain::of("type", "=", "contact"),
         wanted,

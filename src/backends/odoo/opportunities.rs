@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     auth::Scope,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     tool::{Category, Definition, Route, Tool, page, tool},
 };
 
@@ -266,7 +266,7 @@ pub(super) async fn find(odoo: &Odoo, id: u64) -> Result<Option<Opportunity>> {
 async fn rows(odoo: &Odoo, wanted: Domain, limit: u32) -> Result<Vec<Row>> {
     let fields = odoo.fields(LEAD).await?;
     let arguments = json!({
-        "domain": Domain::all([odoo.bound(LEAD), opportunity(), wanted]),
+        "domain": Domain::all([odoo.bound(), opportunity(), wanted]),
         "fields": fields.of(&["name", "partner_id", "stage_id", "expected_revenue", "probability", "active"]),
         "order": "id",
         "limit": limit,
@@ -283,9 +283,12 @@ struct Group {
     value: f64,
 }
 
+/// The most groups that a pipeline has: two for each stage, and some.
+const GROUPS_MAX: usize = 1000;
+
 /// Opportunities by stage, in the pipeline and lost. The method for it was renamed with JSON-2, and so were its columns.
 async fn groups(odoo: &Odoo) -> Result<Vec<Group>> {
-    let domain = Domain::all([odoo.bound(LEAD), opportunity(), in_pipeline_or_lost()]);
+    let domain = Domain::all([odoo.bound(), opportunity(), in_pipeline_or_lost()]);
     let by = ["stage_id", "active"];
     let context = json!({ "active_test": false });
     let (method, arguments, value): (_, Value, _) = match odoo.version().await?.protocol {
@@ -301,6 +304,12 @@ async fn groups(odoo: &Odoo) -> Result<Vec<Group>> {
         ),
     };
     let rows: Vec<Row> = odoo.read(LEAD, method, arguments).await?;
+    if rows.len() > GROUPS_MAX {
+        return Err(Error::new(
+            Kind::BackendRefused,
+            format!("'odoo' tells of more than {GROUPS_MAX} groups of opportunities, where it has a few stages"),
+        ));
+    }
     let group = |row: Row| Group {
         stage: row.related("stage_id"),
         active: row.flag("active"),

@@ -189,6 +189,16 @@ impl Failure {
     }
 }
 
+/// A write that was answered by something else than its outcome.
+pub(super) fn unsaid(why: &str) -> Error {
+    Error::new(
+        Kind::BackendRefused,
+        "'odoo' did not answer as its API does; whether it acted is not known, so look before you try again",
+    )
+    .once()
+    .because(why.to_owned())
+}
+
 /// An address that answers, and not as Odoo does.
 pub(super) fn not_odoo(why: impl Into<String>) -> Error {
     Error::new(

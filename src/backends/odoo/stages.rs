@@ -3,7 +3,7 @@
 //! A tenant names its stages as it likes and in its language. A stage has a word of ours where its name, in the user's language or as
 //! it was first written, is one that we know; else it keeps the name that Odoo has for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -106,9 +106,12 @@ impl Stages {
             odoo.read::<Vec<Row>>(STAGE, "search_read", arguments),
             odoo.read::<Vec<Row>>(STAGE, "search_read", first_written),
         )?;
-        let stages = shown.into_iter().map(|row| {
+        let most = usize::try_from(MOST).unwrap_or(usize::MAX);
+        let written = written.into_iter().take(most);
+        let written: HashMap<u64, String> = written.filter_map(|row| Some((row.id(), row.text("name")?))).collect();
+        let stages = shown.into_iter().take(most).map(|row| {
             let name = row.text("name").unwrap_or_default();
-            let original = written.iter().find(|other| other.id() == row.id()).and_then(|row| row.text("name"));
+            let original = written.get(&row.id()).cloned();
             let word = match row.flag("is_won") {
                 true => Some(Word::Won),
                 false => Word::of(&name).or_else(|| Word::of(&original?)),

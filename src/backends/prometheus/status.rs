@@ -254,7 +254,13 @@ impl Status {
     /// A Docker that answers is on a host that is up.
     fn take_load(&mut self, load: Load) {
         self.vps_status = Some(VpsStatus::Up);
-        self.cpu_usage = Some(rounded(load.cpu, true));
+        self.cpu_usage = load.cpu.map(|cpu| rounded(cpu, true));
+        if load.cpu.is_none() {
+            self.unavailable.push(Unavailable::new(
+                Figure::Cpu.name(),
+                "This Docker does not tell its containers' processor time",
+            ));
+        }
         self.memory_usage = load.memory.map(|memory| rounded(memory, true));
         self.usage_of = Some(UsageOf::Containers);
         if load.memory.is_none() {

@@ -78,21 +78,15 @@ pub fn path(slug: &str, backend: &str) -> String {
 impl Secrets {
     /// Notes that a connection's credential is about to be put at this path, in a transaction of its own: a database that stores
     /// nothing is found before Vault is written, where each new version may push an older one out.
-    pub async fn announce(&self, tx: &mut Tx, path: &str, connection: &str) -> Result<()> {
-        match self.vault {
-            Some(_) => meta::set(tx, &coming(path), connection).await,
-            None => Ok(()),
-        }
+    pub async fn announce(tx: &mut Tx, path: &str, connection: &str) -> Result<()> {
+        meta::set(tx, &coming(path), connection).await
     }
 
     /// Takes that note away, in the transaction that stores the row.
     ///
     /// # Errors
     /// 409 when the path was let go, or announced by another, since.
-    pub async fn arrive(&self, tx: &mut Tx, path: &str, connection: &str) -> Result<()> {
-        if self.vault.is_none() {
-            return Ok(());
-        }
+    pub async fn arrive(tx: &mut Tx, path: &str, connection: &str) -> Result<()> {
         if meta::get(tx, &coming(path)).await?.as_deref() != Some(connection) {
             return Err(Error::conflict(
                 "This connection was removed, or set by somebody else, meanwhile; nothing was stored. Try again",

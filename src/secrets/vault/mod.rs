@@ -267,7 +267,8 @@ impl Vault {
     async fn log_in_after(&self, session: &Arc<Session>) -> Result<(), Failure> {
         let _one = self.logging_in.lock().await;
         match self.session.load_full() {
-            Some(now) if Arc::ptr_eq(&now, session) => self.take_session().await,
+            // Said before the next one looks.
+            Some(now) if Arc::ptr_eq(&now, session) => self.take_session().await.inspect_err(|failure| self.say(failure)),
             Some(_) => Ok(()),
             None => self.here().map(drop),
         }
@@ -360,7 +361,7 @@ impl Vault {
                 // The token is good: its policies do not allow this, or it is this path that is broken.
                 Ok(_) => Err(failure),
                 Err(Failure::Denied) => {
-                    self.log_in_after(&session).await.inspect_err(|failure| self.say(failure))?;
+                    self.log_in_after(&session).await?;
                     self.wire.tell(Some(&self.here()?.token), &request).await
                 }
                 Err(other) => {

@@ -3,7 +3,7 @@
 # for the gateway. It can be repeated: what is there stays as it is.
 #   deploy/vault/bootstrap-mcp-vault.sh [--secret-id-file FILE] [--tenant SLUG]…
 # Vault must be initialised and unsealed; VAULT_TOKEN is root's or an administrator's (see vault-api.sh). With --secret-id-file, a
-# secret id for the gateway is written there, mode 0600, unless the file is there already: VAULT_SECRET_ID_FILE of the gateway.
+# secret id for the gateway is written there, mode 0600, unless the file holds one already: VAULT_SECRET_ID_FILE of the gateway.
 # What the operator wants to keep in Vault comes by the environment, and is written only where it differs:
 #   MCP_HOSTINGER_API_TOKEN                       smarteros/mcp/hostinger (api_token, endpoint)
 #   MCP_SMARTERMCP_API_TOKEN, …_TENANT_ID, …_ENDPOINT   smarteros/mcp/smartermcp (api_token, tenant_id, endpoint)
@@ -65,36 +65,56 @@ must GET "auth/approle/role/$role/role-id"
 role_id=$(field role_id)
 [ -n "$role_id" ] || fail "Vault answered no role_id"
 
-# put PATH JSON FIELD VALUE: writes a secret unless that field holds that value already.
+# put PATH FIELD VALUE…: writes a secret unless every field holds its value already. An empty value is what is there.
 put() {
-  api GET "smarteros/data/$1"
-  if [ "$status" = 200 ] && [ "$(field "$3")" = "$4" ]; then
-    echo "secret   smarteros/$1 is there"
+  local path=$1 fields="" differs="" there value
+  shift
+  api GET "smarteros/data/$path"
+  [ "$status" = 200 ] || { differs=yes; reply=""; }
+  while [ $# -gt 0 ]; do
+    there=$(field "$1")
+    value=${2:-$there}
+    [ "$there" = "$value" ] || differs=yes
+    fields+="${fields:+, }\"$1\": $(json "$value")"
+    shift 2
+  done
+  if [ -z "$differs" ]; then
+    echo "secret   smarteros/$path is there"
   else
-    must POST "smarteros/data/$1" "{\"data\": $2}"
-    echo "secret   smarteros/$1 written"
+    must POST "smarteros/data/$path" "{\"data\": {$fields}}"
+    echo "secret   smarteros/$path written"
   fi
 }
 if [ -n "${MCP_HOSTINGER_API_TOKEN:-}" ]; then
-  put mcp/hostinger "{\"api_token\": $(json "$MCP_HOSTINGER_API_TOKEN"), \"endpoint\": \"https://api.hostinger.com\"}" \
-    api_token "$MCP_HOSTINGER_API_TOKEN"
+  put mcp/hostinger api_token "$MCP_HOSTINGER_API_TOKEN" endpoint https://api.hostinger.com
 fi
 if [ -n "${MCP_SMARTERMCP_API_TOKEN:-}" ]; then
-  put mcp/smartermcp "{\"api_token\": $(json "$MCP_SMARTERMCP_API_TOKEN"), \"tenant_id\": $(json "${MCP_SMARTERMCP_TENANT_ID:-}"), \"endpoint\": $(json "${MCP_SMARTERMCP_ENDPOINT:-https://mcp.smarterbot.cl}")}" \
-    api_token "$MCP_SMARTERMCP_API_TOKEN"
+  endpoint=${MCP_SMARTERMCP_ENDPOINT:-}
+  if [ -z "$endpoint" ]; then
+    api GET smarteros/data/mcp/smartermcp
+    [ "$status" = 200 ] || endpoint=https://mcp.smarterbot.cl
+  fi
+  put mcp/smartermcp api_token "$MCP_SMARTERMCP_API_TOKEN" tenant_id "${MCP_SMARTERMCP_TENANT_ID:-}" endpoint "$endpoint"
 fi
 if [ -n "${SMARTERMCP_ADMIN_TOKEN:-}" ]; then
-  put mcp/smartermcp-gateway "{\"admin_token\": $(json "$SMARTERMCP_ADMIN_TOKEN")}" admin_token "$SMARTERMCP_ADMIN_TOKEN"
+  put mcp/smartermcp-gateway admin_token "$SMARTERMCP_ADMIN_TOKEN"
 fi
 
 if [ -z "$file" ]; then
   echo "No secret id was made: say --secret-id-file FILE"
-elif [ -e "$file" ]; then
-  echo "secret   $file is there"
+elif [ -s "$file" ]; then
+  api POST "auth/approle/role/$role/secret-id/lookup" "{\"secret_id\": $(json "$(tr -d '[:space:]' < "$file")")}"
+  case $status in
+    200) echo "secret   $file is there" ;;
+    204 | 400 | 404) fail "$file holds no secret id that this Vault knows: move the file away and run this again" ;;
+    *) fail "auth/approle/role/$role/secret-id/lookup: HTTP $status" ;;
+  esac
 else
   must POST "auth/approle/role/$role/secret-id" '{}'
   secret_id=$(field secret_id)
   [ -n "$secret_id" ] || fail "Vault answered no secret_id"
+  # An empty one may be there, of any mode.
+  rm -f "$file"
   (umask 077; printf '%s\n' "$secret_id" > "$file")
   echo "secret   $file written"
 fi

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -104,6 +104,8 @@ struct InVault {
     until: AtomicI64,
     /// One looks again, the others wait for what he finds.
     looking: tokio::sync::Mutex<()>,
+    /// He found another version.
+    replaced: AtomicBool,
 }
 
 impl std::fmt::Debug for Connection {
@@ -136,11 +138,18 @@ impl Connection {
         let (Some(from), Some(vault)) = (&self.from, secrets.in_vault()) else {
             return Ok(true);
         };
-        let is_fresh = || vault.now() < from.until.load(Ordering::Relaxed);
+        let is_fresh = || {
+            let until = from.until.load(Ordering::Relaxed);
+            // Not before it began either: the clock may have been set back.
+            (until - vault.cache_ms()..until).contains(&vault.now())
+        };
         if is_fresh() {
             return Ok(true);
         }
         let _one = from.looking.lock().await;
+        if from.replaced.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
         if is_fresh() {
             return Ok(true);
         }
@@ -149,6 +158,8 @@ impl Connection {
         let same = found.version == from.version;
         if same {
             from.until.store(began + vault.cache_ms(), Ordering::Relaxed);
+        } else {
+            from.replaced.store(true, Ordering::Relaxed);
         }
         Ok(same)
     }
@@ -221,10 +232,10 @@ impl Connections {
         if let Some(warm) = self.warm.get(&(id, backend)) {
             match warm.holds(secrets).await {
                 Ok(true) => return Ok(Some(warm)),
-                Ok(false) => self.warm.forget(&(id, backend)),
+                Ok(false) => self.forget_this(&warm),
                 Err(error) => {
                     if error.kind() == ErrorKind::NotConnected {
-                        self.warm.forget(&(id, backend));
+                        self.forget_this(&warm);
                     }
                     return Err(error);
                 }
@@ -285,6 +296,7 @@ impl Connections {
                 id: row.id,
                 until: AtomicI64::new(began + secrets.in_vault().map(|vault| vault.cache_ms()).unwrap_or_default()),
                 looking: tokio::sync::Mutex::new(()),
+                replaced: AtomicBool::new(false),
             }),
             http: self.client(&transport, &guard)?,
             url: transport.url,
@@ -312,6 +324,14 @@ impl Connections {
             places: Arc::new(Semaphore::new(IN_FLIGHT_PER_CONNECTION)),
             learned: DashMap::new(),
         }))
+    }
+
+    /// Forgets a connection, and not the one that another call has loaded in its place.
+    fn forget_this(&self, known: &Arc<Connection>) {
+        let key = (known.tenant_id, known.backend);
+        if self.warm.get(&key).is_some_and(|now| Arc::ptr_eq(&now, known)) {
+            self.warm.forget(&key);
+        }
     }
 
     pub fn forget(&self, tenant: TenantId, backend: &str) {

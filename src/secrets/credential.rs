@@ -5,7 +5,8 @@
 //! between, is nobody's. A newer version without the mark is the operator's own (`vault kv put`), and is taken.
 //!
 //! When a connection goes, the same transaction notes its path; what the path holds is destroyed right after, or by a job when Vault
-//! is back. A path is written again only when that is done ([`Secrets::keep`]).
+//! is back. A path is written again only when that is done ([`Secrets::keep`]). Who is about to write says so first
+//! ([`Secrets::announce`]), and a connection that goes takes that back, for his version may be destroyed with the others.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -26,6 +27,8 @@ const MARK: &str = "smartermcp_connection";
 const REFERENCE: &[u8] = b"vault:";
 /// Names in `meta`: a path in Vault that is to be destroyed.
 const GONE: &str = "vault_gone/";
+/// A path that is being written: the id of the connection that will name what is written.
+const COMING: &str = "vault_coming/";
 
 /// A version of a secret in Vault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +76,25 @@ pub fn path(slug: &str, backend: &str) -> String {
 }
 
 impl Secrets {
+    /// Notes that a connection's credential is about to be put at this path, in a transaction of its own: a database that stores
+    /// nothing is found before Vault is written, where each new version may push an older one out.
+    pub async fn announce(tx: &mut Tx, path: &str, connection: &str) -> Result<()> {
+        meta::set(tx, &coming(path), connection).await
+    }
+
+    /// Takes that note away, in the transaction that stores the row.
+    ///
+    /// # Errors
+    /// 409 when the path was let go, or announced by another, since.
+    pub async fn arrive(tx: &mut Tx, path: &str, connection: &str) -> Result<()> {
+        if meta::get(tx, &coming(path)).await?.as_deref() != Some(connection) {
+            return Err(Error::conflict(
+                "This connection was removed, or set by somebody else, meanwhile; nothing was stored. Try again",
+            ));
+        }
+        meta::remove(tx, &coming(path)).await
+    }
+
     /// Puts a new credential (a JSON object) where new credentials go, before its row is stored, and answers what the row is to
     /// seal. With a Vault that is a new version of the tenant's path. If the row is never stored, nobody looks at that version.
     ///
@@ -164,6 +186,7 @@ impl Secrets {
         match self.kept(row).await {
             Ok(Kept::InVault(reference)) => {
                 meta::set(tx, &gone(&reference.path), "").await?;
+                meta::remove(tx, &coming(&reference.path)).await?;
                 Ok(Some(reference.path))
             }
             Err(error) if error.kind() == Kind::Unavailable => Err(error),
@@ -228,10 +251,14 @@ pub(super) fn away(failure: &Failure, message: &'static str) -> Error {
     let error = Error::unavailable(message).coded("vault_away").because(format!("Vault: {failure}"));
     match failure {
         Failure::Away(_) | Failure::Sealed => error.retry_after(1),
-        Failure::Denied | Failure::Missing | Failure::Refused(..) => error.retry_after(30),
+        Failure::Broken(_) | Failure::Denied | Failure::Missing | Failure::Refused(..) => error.retry_after(30),
     }
 }
 
 fn gone(path: &str) -> String {
     format!("{GONE}{path}")
+}
+
+fn coming(path: &str) -> String {
+    format!("{COMING}{path}")
 }

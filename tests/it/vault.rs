@@ -1,7 +1,7 @@
 //! Secrets in Vault: a played one for each test, set up by the scripts of `deploy/vault`, or the real one of `make test-vault`.
 //! What a real one cannot be told to do (seal itself, fall silent, let an hour pass) is tested against the played one alone.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use smartermcp::{
@@ -315,6 +315,12 @@ async fn each_tenant_has_its_own_path_and_its_policy_opens_no_other() {
         assert_eq!(status, 403, "{method} {path}: {said}");
         assert!(said["errors"][0].as_str().unwrap().contains("permission denied"), "{said}");
     }
+    // Where its server is, it reads.
+    let server_of = format!("smarteros/data/tenants/{luna}/vps_id");
+    server.write(&format!("tenants/{luna}/vps_id"), json!({ "id": "1" })).await;
+    assert_eq!(server.ask(&token, "GET", &server_of, Value::Null).await.0, 200);
+    let another = json!({ "data": { "id": "2" } });
+    assert_eq!(server.ask(&token, "POST", &server_of, another).await.0, 403);
     // Another tenant whose slug begins alike is another.
     let near = server
         .ask(&token, "GET", &format!("smarteros/data/tenants/{luna}x/n8n"), Value::Null)
@@ -453,9 +459,66 @@ async fn of_two_who_connect_at_once_one_credential_stays_with_its_address() {
     .await;
     assert!(replies.iter().any(|reply| reply.status == 200));
     for reply in &replies {
-        assert!([200, 503].contains(&reply.status.as_u16()), "{}", reply.text);
+        assert!([200, 409, 503].contains(&reply.status.as_u16()), "{}", reply.text);
     }
     user.get(LIST).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_removed_while_it_is_set_anew_is_not_stored_without_its_credential() {
+    let Some((server, played)) = Server::played().await else { return };
+    let app = server.app().await;
+    let luna = slug("luna");
+    let (tenant, user, _) = app.business(&luna).await;
+    let (url, _) = app.vendors.n8n(&luna, "new");
+    let operator = app.operator().for_tenant(&tenant.id);
+    let answers = Arc::new(tokio::sync::Semaphore::new(0));
+    played.play().written = Some(Arc::clone(&answers));
+    let (set, ()) = tokio::join!(
+        operator.put("/api/v1/connections/n8n", json!({ "url": url, "credential": { "api_key": "new" } })),
+        async {
+            until("Vault has the new one", Duration::from_secs(2))
+                .holds(|| async { server.read(&n8n_of(&luna)).await.1["data"]["metadata"]["version"] == 2 })
+                .await;
+            operator.delete("/api/v1/connections/n8n").await.assert_status(204);
+            answers.add_permits(1);
+        }
+    );
+    played.play().written = None;
+    set.assert_problem(409, "conflict");
+    assert!(set.json["detail"].as_str().unwrap().contains("nothing was stored"), "{}", set.text);
+    user.get(LIST).await.assert_problem(409, "not_connected");
+    app.connect_n8n(&tenant, &url, "new").await;
+    user.get(LIST).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn a_wrong_mount_is_no_deleted_credential_and_what_is_to_be_destroyed_stays_noted() {
+    let server = Server::start().await;
+    let app = server.app().await;
+    let luna = slug("luna");
+    let (tenant, user, _) = app.business(&luna).await;
+    let folder = app.stop().await;
+    let elsewhere = |config: &mut Config| {
+        config.vault = Some(VaultServer {
+            login: VaultLogin::Token(Secret::new(server.root.as_str())),
+            kv_mount: "nowhere".to_owned(),
+            ..server.config()
+        });
+    };
+    let app = App::in_folder(folder, elsewhere, backends::catalogue()).await;
+    app.user_of(&user.token).get(LIST).await.assert_problem(503, "vault_away");
+    app.operator()
+        .for_tenant(&tenant.id)
+        .delete("/api/v1/connections/n8n")
+        .await
+        .assert_status(204);
+    let folder = app.stop().await;
+    assert_eq!(server.read(&n8n_of(&luna)).await.0, 200, "it is there still");
+    let _app = App::in_folder(folder, |config| server.put_on(config), backends::catalogue()).await;
+    until("the job destroys it", Duration::from_secs(30))
+        .holds(|| async { server.read(&n8n_of(&luna)).await.0 == 404 })
+        .await;
 }
 
 #[tokio::test]
@@ -561,6 +624,56 @@ async fn a_vault_that_is_not_well_costs_one_call_two_seconds_and_others_nothing(
         vault_is(&app, "connected").await;
         user.get(LIST).await.assert_status(200);
     }
+}
+
+#[tokio::test]
+async fn one_tenants_credential_that_cannot_be_read_takes_vault_from_nobody_else() {
+    let Some((server, played)) = Server::played().await else { return };
+    let app = server.app().await;
+    let (luna, sol) = (slug("luna"), slug("sol"));
+    let (_, user, _) = app.business(&luna).await;
+    let (_, other, _) = app.business(&sol).await;
+    let odd = async |status: u16, code: &str| {
+        app.state.connections.forget_all();
+        played.asked();
+        user.get(LIST).await.assert_problem(status, code);
+        other.get(LIST).await.assert_status(200);
+        assert!(!played.asked().iter().any(|asked| asked.ends_with("login")), "the session stays");
+        assert_eq!(app.nobody().get("/health").await.json["vault"], "connected");
+    };
+    // Six times as long on the way: as long as a credential may be, and longer than one is read.
+    let angles = |length: usize| json!({ "none_of_n8n": "<".repeat(length) });
+    server.write(&n8n_of(&luna), angles(64_000)).await;
+    odd(409, "credential_missing").await;
+    server.write(&n8n_of(&luna), angles(128_000)).await;
+    odd(503, "vault_away").await;
+    server.write(&n8n_of(&luna), json!({ "api_key": format!("key-of-{luna}") })).await;
+    played.play().broken_at = Some(format!("smarteros/data/{}", n8n_of(&luna)));
+    odd(503, "vault_away").await;
+    played.play().broken_at = None;
+    user.get(LIST).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn of_many_calls_that_find_the_token_gone_one_logs_in() {
+    let Some((server, played)) = Server::played().await else { return };
+    let app = server.app().await;
+    let (_, user, _) = app.business(&slug("luna")).await;
+    user.get(LIST).await.assert_status(200);
+    played.revoke_secret_ids();
+    played.revoke_tokens();
+    app.state.connections.forget_all();
+    played.asked();
+    let replies = futures::future::join_all((0..8).map(|_| user.get(LIST))).await;
+    let logins = played
+        .asked()
+        .into_iter()
+        .filter(|asked| asked == "POST auth/approle/login")
+        .count();
+    for reply in replies {
+        reply.assert_problem(503, "vault_away");
+    }
+    assert_eq!(logins, 1);
 }
 
 #[tokio::test]
@@ -1081,6 +1194,26 @@ async fn the_scripts_set_up_a_fresh_vault_and_can_be_repeated() {
             assert!(!done.out.contains(secret) && !done.err.contains(secret), "{done:?}");
         }
     }
+    // Any field that differs is written, and what is not said stays.
+    let mut changed = secrets.to_vec();
+    changed.push(("MCP_SMARTERMCP_TENANT_ID", "panaderia-luna"));
+    server.bootstrap(&[], &changed).await;
+    let third = server.bootstrap(&[], &secrets).await;
+    assert!(third.out.contains("smarteros/mcp/smartermcp is there"), "{third:?}");
+    let held = server.read("mcp/smartermcp").await.1["data"]["data"].clone();
+    assert_eq!(
+        held,
+        json!({ "api_token": "smcp_of-the-tests", "tenant_id": "panaderia-luna", "endpoint": "https://mcp.smarterbot.cl" })
+    );
+    // A file that holds nothing is filled, and one of another Vault is not taken for ours.
+    std::fs::write(server.secret_id_file(), "").unwrap();
+    server.bootstrap(&[], &[]).await;
+    let foreign = server.folder.0.join("of-another-vault");
+    std::fs::write(&foreign, "3c36fa1c-0000-4000-8000-000000000000\n").unwrap();
+    let refused = server
+        .script("bootstrap-mcp-vault.sh", &["--secret-id-file", foreign.to_str().unwrap()], &[])
+        .await;
+    assert!(refused.code == Some(1) && refused.err.contains("move the file away"), "{refused:?}");
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(server.secret_id_file()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

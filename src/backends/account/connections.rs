@@ -11,7 +11,7 @@ use crate::{
     backends::{Settings, Tested, read_url},
     error::{Error, Kind, Result},
     id::{self, TenantId},
-    secrets,
+    secrets::{self, Secrets},
     store::{self, changes},
     tool::{Category, Definition, Route, Tool, output::Done, tool},
 };
@@ -111,10 +111,18 @@ impl Tool for SetConnection {
 
         let (tenant_id, now) = (tenant.tenant.id, account.now());
         let id = id::ordered().to_string();
-        // Before the row, which names it: what is never named is nobody's.
         let path = secrets::path(&tenant.tenant.slug, kind.name);
+        if state.secrets.in_vault().is_some() {
+            let mut tx = account.write().await?;
+            Secrets::announce(&mut tx, &path, &id).await?;
+            tx.commit().await?;
+        }
+        // Before the row, which names it: what is never named is nobody's.
         let kept = state.secrets.keep(&path, &id, &credential).await?;
         let mut tx = account.write().await?;
+        if state.secrets.in_vault().is_some() {
+            Secrets::arrive(&mut tx, &path, &id).await?;
+        }
         let before = store::connections::find(&mut tx, tenant_id, kind.name).await?;
         if let (Some(row), None) = (&before, state.secrets.in_vault()) {
             // This gateway seals, and the one before it did not: whichever has a Vault again destroys what is there.

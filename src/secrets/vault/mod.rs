@@ -71,7 +71,8 @@ struct Session {
 #[derive(Clone, Copy)]
 struct Lease {
     renewable: bool,
-    /// Epoch milliseconds.
+    /// Epoch milliseconds, as the other two.
+    began: i64,
     renew_at: i64,
     ends_at: i64,
 }
@@ -160,7 +161,7 @@ impl Vault {
     pub async fn open(&self) -> Result<()> {
         match self.log_in().await {
             Ok(()) => Ok(()),
-            Err(failure @ (Failure::Away(_) | Failure::Sealed)) => {
+            Err(failure) if failure.is_passing() => {
                 self.say(&failure);
                 Ok(())
             }
@@ -182,20 +183,22 @@ impl Vault {
     }
 
     /// What the job does on each tick: logs in where there is no session, renews one that ends soon, and asks after a Vault that
-    /// nobody has heard of for a while.
+    /// nobody has heard of for a while. A clock that was set back makes nothing wait: what it put into the future counts as over.
     pub async fn tend(&self) {
         let now = self.now();
         let Some(session) = self.session.load_full() else {
-            if now >= self.again_at.load(Ordering::Relaxed)
+            let again_at = self.again_at.load(Ordering::Relaxed);
+            if !(again_at - REFUSED_AGAIN_MS..again_at).contains(&now)
                 && let Err(failure) = self.log_in().await
             {
                 self.say(&failure);
             }
             return;
         };
-        if session.lease.is_some_and(|lease| now >= lease.renew_at) {
+        let heard_at = self.heard_at.load(Ordering::Relaxed);
+        if session.lease.is_some_and(|lease| !(lease.began..lease.renew_at).contains(&now)) {
             self.renew(&session).await;
-        } else if now - self.heard_at.load(Ordering::Relaxed) > IDLE_MS
+        } else if !(heard_at..=heard_at + IDLE_MS).contains(&now)
             && let Err(failure) = self.look_up(&session.token).await
         {
             self.lose(&session, &failure);
@@ -225,7 +228,7 @@ impl Vault {
                 };
                 self.session.compare_and_swap(session, Some(Arc::new(next)));
             }
-            (Err(failure @ (Failure::Away(_) | Failure::Sealed)), _) => self.lose(session, &failure),
+            (Err(failure), _) if failure.is_passing() => self.lose(session, &failure),
             (Err(failure), VaultLogin::AppRole { .. }) => {
                 tracing::info!(source = %failure, "the login at Vault ends; logging in again");
                 if let Err(failure) = self.log_in_after(session).await {
@@ -241,6 +244,7 @@ impl Vault {
                 let next = Session {
                     token: session.token.clone(),
                     lease: Some(Lease {
+                        began,
                         renew_at: i64::MAX,
                         ..lease
                     }),
@@ -258,12 +262,15 @@ impl Vault {
         }
     }
 
-    /// Logs in anew, unless somebody has since this session was in use.
+    /// Logs in anew, unless somebody has tried since this session was in use: who waited for a login that failed takes its failure, for
+    /// Vault locks out whoever is refused often.
     async fn log_in_after(&self, session: &Arc<Session>) -> Result<(), Failure> {
         let _one = self.logging_in.lock().await;
         match self.session.load_full() {
-            Some(now) if !Arc::ptr_eq(&now, session) => Ok(()),
-            _ => self.take_session().await,
+            // Said before the next one looks.
+            Some(now) if Arc::ptr_eq(&now, session) => self.take_session().await.inspect_err(|failure| self.say(failure)),
+            Some(_) => Ok(()),
+            None => self.here().map(drop),
         }
     }
 
@@ -281,10 +288,7 @@ impl Vault {
             }
             Err(failure) => {
                 self.session.store(None);
-                let pause = match failure {
-                    Failure::Away(_) | Failure::Sealed => AGAIN_MS,
-                    _ => REFUSED_AGAIN_MS,
-                };
+                let pause = if failure.is_passing() { AGAIN_MS } else { REFUSED_AGAIN_MS };
                 self.again_at.store(self.now() + pause, Ordering::Relaxed);
                 Err(failure)
             }
@@ -341,7 +345,8 @@ impl Vault {
         Ok(data)
     }
 
-    /// Sends a request with the token in use. A refusal may be the token's end: then it is sent once more, after a new login.
+    /// Sends a request with the token in use. A refusal may be the token's end: then it is sent once more, after a new login. What is
+    /// broken may be so at this path alone: the session, which is all tenants', goes only where the token cannot be looked up either.
     async fn tell<E: Endpoint>(&self, request: E) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let session = self.here()?;
         let failure = match self.wire.tell(Some(&session.token), &request).await {
@@ -352,11 +357,11 @@ impl Vault {
             Err(failure) => failure,
         };
         match failure {
-            Failure::Denied => match self.look_up(&session.token).await {
-                // The token is good: its policies do not allow this.
-                Ok(_) => Err(Failure::Denied),
+            Failure::Denied | Failure::Broken(_) => match self.look_up(&session.token).await {
+                // The token is good: its policies do not allow this, or it is this path that is broken.
+                Ok(_) => Err(failure),
                 Err(Failure::Denied) => {
-                    self.log_in_after(&session).await.inspect_err(|failure| self.say(failure))?;
+                    self.log_in_after(&session).await?;
                     self.wire.tell(Some(&self.here()?.token), &request).await
                 }
                 Err(other) => {
@@ -590,7 +595,7 @@ impl Vault {
         let Health { version } = self.wire.ask(None, &request).await.map_err(away)?;
         self.log_in().await.map_err(|failure| match failure {
             Failure::Sealed => "it is sealed: unseal it".to_owned(),
-            Failure::Away(why) => format!("{} does not answer to a login ({why})", self.server.address),
+            Failure::Away(why) | Failure::Broken(why) => format!("{} does not answer to a login ({why})", self.server.address),
             refused => format!("it does not let this gateway in ({refused}). {}", self.login_advice()),
         })?;
         let session = self.here().map_err(away)?;
@@ -681,6 +686,7 @@ impl Lease {
         let millis = i64::try_from(seconds).ok()?.checked_mul(1000)?;
         (millis > 0).then(|| Self {
             renewable,
+            began: now,
             renew_at: now + millis / 3 * 2,
             ends_at: now + millis,
         })

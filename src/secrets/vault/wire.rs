@@ -19,8 +19,8 @@ use crate::{
 
 /// How long one request may take, connecting included.
 pub const WAIT: Duration = Duration::from_secs(2);
-/// Four times the longest credential.
-const ANSWER_MAX: usize = 256 * 1024;
+/// Eight times the longest credential: Vault writes `<`, `>` and `&` in six bytes.
+const ANSWER_MAX: usize = 512 * 1024;
 const WORDS_MAX: usize = 300;
 
 /// Why a request to Vault came to nothing.
@@ -28,11 +28,13 @@ const WORDS_MAX: usize = 300;
 pub enum Failure {
     /// No answer in time, or one that is not Vault's.
     Away(String),
+    /// It answered, with a 5xx or with too much: maybe for this path alone.
+    Broken(String),
     /// It is there, and opens nothing until somebody unseals it.
     Sealed,
     /// 403: the token, or what its policies allow.
     Denied,
-    /// 404: not there, or deleted.
+    /// 404 without a word: not there, or deleted. With words it is the mount that is not there.
     Missing,
     /// Another refusal: the status and Vault's words; 0 where it is ours, and nothing was sent.
     Refused(u16, String),
@@ -41,7 +43,7 @@ pub enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Away(why) => f.write_str(why),
+            Self::Away(why) | Self::Broken(why) => f.write_str(why),
             Self::Sealed => f.write_str("it is sealed"),
             Self::Denied => f.write_str("permission denied"),
             Self::Missing => f.write_str("HTTP 404"),
@@ -52,6 +54,13 @@ impl std::fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl Failure {
+    /// Whether it may pass by itself, so that it is soon tried again.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Broken(_) | Self::Sealed)
+    }
+}
 
 #[derive(Debug)]
 pub struct Wire {
@@ -159,7 +168,7 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Zeroizing<Vec<u8>>, 
     let mut body = Zeroizing::new(Vec::new());
     while let Some(chunk) = response.chunk().await.map_err(away)? {
         if body.len() + chunk.len() > ANSWER_MAX {
-            return Err(Failure::Away(format!("an answer of more than {ANSWER_MAX} bytes")));
+            return Err(Failure::Broken(format!("an answer of more than {ANSWER_MAX} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
@@ -177,9 +186,10 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Zeroizing<Vec<u8>>, 
     Err(match status {
         StatusCode::FORBIDDEN => Failure::Denied,
         // What stands between may say 404 too; Vault says it in JSON.
-        StatusCode::NOT_FOUND if refusal.is_some() || serde_json::from_slice::<serde_json::Value>(&body).is_ok() => Failure::Missing,
+        StatusCode::NOT_FOUND if refusal.is_some() && words.trim().is_empty() => Failure::Missing,
         StatusCode::SERVICE_UNAVAILABLE if words.contains("sealed") => Failure::Sealed,
-        status if status.is_server_error() || refusal.is_none() => Failure::Away(format!("HTTP {} {words}", status.as_u16())),
+        status if status.is_server_error() => Failure::Broken(format!("HTTP {} {words}", status.as_u16())),
+        status if refusal.is_none() => Failure::Away(format!("HTTP {} {words}", status.as_u16())),
         status => Failure::Refused(status.as_u16(), words.trim().to_owned()),
     })
 }

@@ -68,6 +68,10 @@ pub struct Asked {
 pub struct Inner {
     pub fault: Fault,
     pub asked: Vec<Asked>,
+    /// A path that answers 500, where the others are well.
+    pub broken_at: Option<String>,
+    /// Where it is there, what is written to a KV is answered only when it gives a permit.
+    pub written: Option<Arc<tokio::sync::Semaphore>>,
     /// The only namespace that there is; without one the header is passed over, as the community's edition does.
     pub namespace: Option<String>,
     /// Engines by mount, `smarteros/`: `kv` of version 2 or `transit`.
@@ -121,6 +125,8 @@ impl Vault {
         let inner = Arc::new(Mutex::new(Inner {
             fault: Fault::None,
             asked: Vec::new(),
+            broken_at: None,
+            written: None,
             namespace: None,
             mounts: BTreeMap::new(),
             auths: BTreeMap::from([("token/".to_owned(), "token".to_owned())]),
@@ -181,14 +187,18 @@ async fn answer(inner: Arc<Mutex<Inner>>, clock: Clock, request: Request) -> Res
     let head = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let path = parts.uri.path().strip_prefix("/v1/").unwrap_or_default().to_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let (fault, namespace) = {
+    let (fault, namespace, written) = {
         let mut inner = inner.lock().unwrap();
         inner.asked.push(Asked {
             method: parts.method.clone(),
             path: path.clone(),
             namespace: head("x-vault-namespace"),
         });
-        (inner.fault, inner.namespace.clone())
+        let fault = match inner.broken_at.as_ref() == Some(&path) {
+            true => Fault::Broken,
+            false => inner.fault,
+        };
+        (fault, inner.namespace.clone(), inner.written.clone())
     };
     match fault {
         Fault::None => {}
@@ -226,13 +236,27 @@ async fn answer(inner: Arc<Mutex<Inner>>, clock: Clock, request: Request) -> Res
         .lock()
         .unwrap()
         .route(&clock, token.as_deref(), &parts.method, &path, &query, &input);
+    if let Some(written) = written
+        && parts.method == Method::POST
+        && path.contains("/data/")
+    {
+        written.acquire().await.unwrap().forget();
+    }
     respond(status, body)
 }
 
 fn respond(status: StatusCode, body: Value) -> Response {
     match status {
         StatusCode::NO_CONTENT => status.into_response(),
-        _ => (status, axum::Json(body)).into_response(),
+        _ => {
+            // As Go writes it (pkg.go.dev/encoding/json#HTMLEscape); these stand in texts alone.
+            let text = body
+                .to_string()
+                .replace('<', "\\u003c")
+                .replace('>', "\\u003e")
+                .replace('&', "\\u0026");
+            (status, [(http::header::CONTENT_TYPE, "application/json")], text).into_response()
+        }
     }
 }
 
@@ -537,6 +561,10 @@ impl Inner {
                     json!({ "secret_id": id, "secret_id_accessor": uuid::Uuid::new_v4().to_string(), "secret_id_num_uses": 0, "secret_id_ttl": 0 }),
                 )
             }
+            ("secret-id/lookup", "POST" | "PUT") => match role.secret_ids.iter().any(|id| input["secret_id"] == **id) {
+                true => data(json!({ "secret_id_num_uses": 0, "secret_id_ttl": 0 })),
+                false => nothing(),
+            },
             _ => not_found(),
         }
     }

@@ -172,6 +172,15 @@ impl Chatwoot {
         self.state().accounts.entry(account).or_default().conversations.push(conversation);
     }
 
+    /// Gives a conversation another status.
+    pub fn set_status(&self, account: u64, conversation: u64, status: &str) {
+        let mut state = self.state();
+        let conversations = state.accounts.get_mut(&account).map(|account| &mut account.conversations);
+        for found in conversations.into_iter().flatten().filter(|found| found.id == conversation) {
+            status.clone_into(&mut found.status);
+        }
+    }
+
     /// Adds an agent to an account that is there.
     pub fn add_agent(&self, account: u64, agent: Agent) {
         self.state().accounts.entry(account).or_default().agents.push(agent);

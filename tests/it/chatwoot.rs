@@ -37,9 +37,13 @@ async fn reader(app: &App, tenant: &Tenant) -> User {
 /// A tenant with the shop's account on a played Chatwoot, a user who may read support, and the Chatwoot.
 async fn supported(app: &App, played: Chatwoot) -> (Tenant, User, Chatwoot) {
     // A zone whose days all have 24 hours, as the played ones have.
-    let tenant = app.tenant_with("luna", json!({ "time_zone": "UTC" })).await;
+    supported_as(app, "luna", played).await
+}
+
+async fn supported_as(app: &App, slug: &str, played: Chatwoot) -> (Tenant, User, Chatwoot) {
+    let tenant = app.tenant_with(slug, json!({ "time_zone": "UTC" })).await;
     let played = played.with_shop(3).with_token(TOKEN, &[(3, true)]);
-    let url = app.vendors.play("chatwoot", played.router());
+    let url = app.vendors.play(&format!("chatwoot-{slug}"), played.router());
     connect(app, &tenant, &url, json!({ "access_token": TOKEN, "account_id": 3 }))
         .await
         .assert_status(200);
@@ -181,6 +185,27 @@ async fn pages_of_any_length_hold_every_conversation_once() {
 }
 
 #[tokio::test]
+async fn what_moves_up_because_others_were_resolved_is_not_passed_over() {
+    let app = App::start().await;
+    for resolved in [10, 20, 30] {
+        let (_, user, played) = supported_as(&app, &format!("t{resolved}"), Chatwoot::new()).await;
+        fill(&played, 3, 60, "hola");
+        let first = user.get(&format!("{LIST}?limit=30")).await;
+        let shown: Vec<u64> = ids(&first).into_iter().map(|id| id.parse().unwrap()).collect();
+        for id in &shown[..resolved] {
+            played.set_status(3, *id, "resolved");
+        }
+        let cursor = first.json["next_cursor"].as_str().unwrap();
+        let second = user.get(&format!("{LIST}?limit=200&cursor={cursor}")).await;
+        let mut rest: Vec<u64> = ids(&second).into_iter().map(|id| id.parse().unwrap()).collect();
+        rest.sort_unstable();
+        // 62 were open; 28 of the filled ones are the first page's, after the shop's two.
+        assert_eq!(rest, (1028..1060).collect::<Vec<_>>(), "{resolved}");
+        assert!(second.json.get("next_cursor").is_none());
+    }
+}
+
+#[tokio::test]
 async fn a_cursor_holds_its_filters_and_takes_no_others() {
     let app = App::start().await;
     let (_, user, played) = supported(&app, Chatwoot::new()).await;
@@ -279,6 +304,23 @@ async fn a_chatwoot_without_search_looks_through_messages_and_says_so() {
     let second = user.get(&format!("{SEARCH}?query=murta&limit=30&cursor={cursor}")).await;
     assert_eq!(ids(&second).len(), 10);
     assert!(second.json.get("next_cursor").is_none());
+}
+
+#[tokio::test]
+async fn a_search_that_fails_in_its_middle_does_not_begin_again_in_another_order() {
+    let app = App::start().await;
+    let (_, user, played) = supported(&app, Chatwoot::new()).await;
+    fill(&played, 3, 40, "kuchen de murta");
+    let first = user.get(&format!("{SEARCH}?query=murta&limit=30")).await;
+    let cursor = first.json["next_cursor"].as_str().unwrap();
+    let _ = played.without_search();
+    let refused = user.get(&format!("{SEARCH}?query=murta&limit=30&cursor={cursor}")).await;
+    refused.assert_problem(503, "backend_down");
+    assert!(
+        refused.json["detail"].as_str().unwrap().contains("pass the same cursor again"),
+        "{}",
+        refused.text
+    );
 }
 
 #[tokio::test]

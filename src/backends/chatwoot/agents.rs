@@ -107,17 +107,27 @@ impl Tool for AgentsStatus {
                 None
             }
         };
+        let next_cursor = agents.last().filter(|_| more).map(|last| session.seal_cursor(&last.id.to_string()));
+        let agents: Vec<_> = agents
+            .into_iter()
+            .map(|agent| AgentStatus {
+                active_conversations: open.as_ref().and_then(|open| open.get(&agent.id).copied()),
+                status: agent.availability_status.as_deref().and_then(Presence::of),
+                agent_id: agent.id.to_string(),
+                name: shortened(&agent.name),
+            })
+            .collect();
+        if open.is_some() && agents.iter().any(|agent| agent.active_conversations.is_none()) {
+            let reason = "Chatwoot's report, of which 250 agents are read, does not have all of these agents";
+            unavailable.push(Unavailable::new("active_conversations", reason));
+        }
+        if agents.iter().any(|agent| agent.status.is_none()) {
+            let reason = "Chatwoot says of an agent neither online nor offline nor busy";
+            unavailable.push(Unavailable::new("status", reason));
+        }
         Ok(Agents {
-            next_cursor: agents.last().filter(|_| more).map(|last| session.seal_cursor(&last.id.to_string())),
-            agents: agents
-                .into_iter()
-                .map(|agent| AgentStatus {
-                    active_conversations: open.as_ref().and_then(|open| open.get(&agent.id).copied()),
-                    status: agent.availability_status.as_deref().and_then(Presence::of),
-                    agent_id: agent.id.to_string(),
-                    name: shortened(&agent.name),
-                })
-                .collect(),
+            agents,
+            next_cursor,
             unavailable,
         })
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     auth::Scope,
-    backends::client::shortened,
+    backends::{client::shortened, figures::Unavailable},
     clock::rfc3339,
     error::{Error, Result},
     tool::{Category, Definition, Route, Tool, tool},
@@ -76,6 +76,8 @@ struct Conversations {
     /// Pass it as `cursor` for the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
+    /// The fields that are null, and why.
+    unavailable: Vec<Unavailable>,
 }
 
 /// A customer's conversation with the support team.
@@ -121,6 +123,12 @@ pub(super) struct Place {
     skip: usize,
     /// How many were shown in all.
     shown: u64,
+    /// How many there then were in all.
+    #[serde(default)]
+    all: Option<u64>,
+    /// How many Chatwoot has on a page.
+    #[serde(default)]
+    length: usize,
 }
 
 impl Place {
@@ -128,7 +136,24 @@ impl Place {
         page: 1,
         skip: 0,
         shown: 0,
+        all: None,
+        length: 0,
     };
+
+    /// Those that have left the list let all after them move up: steps back by as many, so that none is passed over; some may be shown
+    /// twice. Whether another page is to be read for that.
+    fn step_back(&mut self, all: Option<u64>) -> bool {
+        let before = std::mem::replace(&mut self.all, all);
+        let gone = before.zip(all).map_or(0, |(before, now)| before.saturating_sub(now));
+        if gone == 0 || self.length == 0 {
+            return false;
+        }
+        let (page, length) = (self.page, self.length as u64);
+        self.shown = self.shown.saturating_sub(gone);
+        self.page = u32::try_from(self.shown / length).unwrap_or(u32::MAX).saturating_add(1);
+        self.skip = usize::try_from(self.shown % length).unwrap_or_default();
+        self.page != page
+    }
 }
 
 /// Which conversations are wanted.
@@ -185,11 +210,26 @@ impl Tool for ListConversations {
         let limit = self.limit.unwrap_or(LIMIT_DEFAULT) as usize;
         let (found, next) = gather(chatwoot, wanted, position.place, limit).await?;
         let next = next.map(|place| serde_json::to_string(&Position { place, ..position }).map_err(Error::internal));
+        let conversations: Vec<_> = found.into_iter().map(Conversation::from).collect();
         Ok(Conversations {
-            conversations: found.into_iter().map(Conversation::from).collect(),
+            unavailable: nulls(&conversations),
+            conversations,
             next_cursor: next.transpose()?.map(|position| session.seal_cursor(&position)),
         })
     }
+}
+
+/// Which of their fields are null though a conversation should have them.
+pub(super) fn nulls(conversations: &[Conversation]) -> Vec<Unavailable> {
+    let mut unavailable = Vec::new();
+    if conversations.iter().any(|conversation| conversation.contact.is_none()) {
+        let reason = "Chatwoot has neither a name nor an address nor a number of a customer";
+        unavailable.push(Unavailable::new("contact", reason));
+    }
+    if conversations.iter().any(|conversation| conversation.unread_count.is_none()) {
+        unavailable.push(Unavailable::new("unread_count", "Chatwoot did not count the unread messages"));
+    }
+    unavailable
 }
 
 /// So many conversations from a place on, and the place where there are more.
@@ -199,10 +239,14 @@ pub(super) async fn gather(chatwoot: &Chatwoot, wanted: Wanted<'_>, mut place: P
     let mut known = HashSet::new();
     for _ in 0..PAGES_MAX {
         let Page { payload, meta } = page(chatwoot, wanted, place.page).await?;
+        if place.step_back(meta.all_count) {
+            continue;
+        }
         let length = payload.len();
         if length == 0 {
             return Ok((found, None));
         }
+        place.length = place.length.max(length);
         let taken = length.saturating_sub(place.skip).min(limit - found.len());
         for raw in payload.into_iter().skip(place.skip).take(taken) {
             if known.insert(raw.id) {
@@ -212,11 +256,11 @@ pub(super) async fn gather(chatwoot: &Chatwoot, wanted: Wanted<'_>, mut place: P
         place.skip += taken;
         place.shown += taken as u64;
         if place.skip >= length {
-            place.page += 1;
+            place.page = place.page.saturating_add(1);
             place.skip = 0;
-        }
-        if meta.all_count.is_some_and(|all| place.shown >= all) {
-            return Ok((found, None));
+            if meta.all_count.is_some_and(|all| place.shown >= all) {
+                return Ok((found, None));
+            }
         }
         if found.len() >= limit {
             break;

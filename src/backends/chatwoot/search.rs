@@ -12,12 +12,12 @@ use serde_json::Value;
 
 use super::{
     client::{Api, Chatwoot, number, said},
-    conversations::{Conversation, LIMIT_DEFAULT, Place, Raw, Wanted, gather},
+    conversations::{Conversation, LIMIT_DEFAULT, Place, Raw, Wanted, gather, nulls},
 };
 use crate::{
     auth::Scope,
     backends::figures::Unavailable,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     tool::{Category, Definition, Route, Tool, tool},
 };
 
@@ -55,7 +55,7 @@ struct Found {
     /// Pass it as `cursor` for the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// What could not be searched, and why.
+    /// What could not be searched, and the fields that are null, and why.
     unavailable: Vec<Unavailable>,
 }
 
@@ -104,7 +104,20 @@ impl Tool for SearchConversations {
             At::Listed(_) => None,
         };
         let (found, next) = match (searched, at) {
-            (Some((found, next)), _) => (found, next.map(At::Shown)),
+            (Some(Searched { found, next, deeper }), _) => {
+                if deeper {
+                    unavailable.push(Unavailable::new("conversations", DEEPER));
+                }
+                (found, next.map(At::Shown))
+            }
+            // The list is in another order: from its top would be shown again what was shown.
+            (None, At::Shown(1..)) => {
+                return Err(Error::new(
+                    Kind::BackendDown,
+                    "'chatwoot' failed at its search in the middle of the list; pass the same cursor again",
+                )
+                .retry_after(1));
+            }
             (None, at) => {
                 unavailable.push(Unavailable::new(
                     "contacts",
@@ -118,20 +131,34 @@ impl Tool for SearchConversations {
                 (found, next.map(At::Listed))
             }
         };
+        let conversations: Vec<_> = found.into_iter().map(Conversation::from).collect();
+        unavailable.extend(nulls(&conversations));
         let next = next.map(|at| serde_json::to_string(&Position { query, at }).map_err(Error::internal));
         Ok(Found {
-            conversations: found.into_iter().map(Conversation::from).collect(),
+            conversations,
             next_cursor: next.transpose()?.map(|position| session.seal_cursor(&position)),
             unavailable,
         })
     }
 }
 
-/// So many conversations after those that were shown, and how many then were; `None` where Chatwoot does not answer its search.
+/// Why a search may end before what there is does.
+const DEEPER: &str = "Only the first 300 results of each kind were looked through, and there are more; search for something rarer";
+
+/// What the searches gave.
+struct Searched {
+    found: Vec<Raw>,
+    /// How many will have been shown, where there are more.
+    next: Option<usize>,
+    /// Whether this is the end only because nothing deeper is looked at.
+    deeper: bool,
+}
+
+/// So many conversations after those that were shown; `None` where Chatwoot does not answer its search.
 ///
 /// The two searches are read from their beginnings each time: a conversation may be found by several messages on several pages,
 /// and must be shown once.
-async fn searched(chatwoot: &Chatwoot, query: &str, shown: usize, limit: usize) -> Result<Option<(Vec<Raw>, Option<usize>)>> {
+async fn searched(chatwoot: &Chatwoot, query: &str, shown: usize, limit: usize) -> Result<Option<Searched>> {
     let mut numbers: Vec<u64> = Vec::new();
     let (mut contacts, mut messages) = (true, true);
     let whom = as_whom(query);
@@ -149,8 +176,9 @@ async fn searched(chatwoot: &Chatwoot, query: &str, shown: usize, limit: usize) 
         };
         contacts = by_contact.conversations.len() >= PAGE;
         messages = by_message.messages.len() >= PAGE;
-        let by_contact = by_contact.conversations.into_iter().map(|found| found.id);
-        for number in by_contact.chain(by_message.messages.into_iter().map(|found| found.conversation_id)) {
+        let by_contact = by_contact.conversations.into_iter().take(PAGE).map(|found| found.id);
+        let by_message = by_message.messages.into_iter().take(PAGE).map(|found| found.conversation_id);
+        for number in by_contact.chain(by_message) {
             if !numbers.contains(&number) {
                 numbers.push(number);
             }
@@ -165,7 +193,11 @@ async fn searched(chatwoot: &Chatwoot, query: &str, shown: usize, limit: usize) 
     }
     // In the order of the search. What is gone since is left out.
     let found = wanted.iter().filter_map(|number| found.remove(number)).collect();
-    Ok(Some((found, more.then_some(shown + limit))))
+    Ok(Some(Searched {
+        found,
+        next: more.then_some(shown + limit),
+        deeper: !more && (contacts || messages),
+    }))
 }
 
 /// One page of one search, or nothing of one that has no more.

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::client::{Metabase, not_metabase, number, said};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    backends::client::shortened,
+    error::{Error, Kind, Result},
+};
 
 /// How many collections a tenant's part may have.
 const COLLECTIONS_MAX: usize = 500;
@@ -19,7 +22,7 @@ pub(super) struct Position {
     pub(super) offset: usize,
 }
 
-/// A dashboard or a saved question, as a list shows it.
+/// A dashboard or a saved question, as a list shows it: name and description are cut, for lists of them are kept.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) id: u64,
@@ -201,7 +204,10 @@ impl Metabase {
         if !inside || raw.archived == Some(true) {
             return Err(no_question(id));
         }
-        Ok(Question { id, name: raw.name })
+        Ok(Question {
+            id,
+            name: shortened(&raw.name),
+        })
     }
 }
 
@@ -240,8 +246,8 @@ impl RawItem {
         let wanted = self.model.as_deref().is_none_or(|model| models.contains(&model));
         (wanted && self.archived != Some(true)).then_some(Item {
             id: self.id,
-            name: self.name,
-            description: self.description.filter(|text| !text.trim().is_empty()),
+            name: shortened(&self.name),
+            description: self.description.filter(|text| !text.trim().is_empty()).map(|text| shortened(&text)),
         })
     }
 }

@@ -58,6 +58,7 @@ impl Metabase {
             items.extend(page);
             next = after;
         }
+        items.truncate(MOST);
         if next.is_some() {
             tracing::info!(
                 tenant_id = %connection.tenant_id,

@@ -18,6 +18,10 @@ const FRESH: Duration = Duration::from_mins(5);
 /// What a model is told of: more would cost more than it helps.
 const TABLES_MAX: usize = 60;
 const COLUMNS_MAX: usize = 60;
+/// The longest name of a schema, a table or a column, in bytes, as H2 has it; what is called longer is not shown.
+const NAME_MAX: usize = 256;
+/// How many columns a table may hide.
+const HIDDEN_MAX: usize = 200;
 
 /// A database, as far as a query may read it.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(super) struct Table {
     pub(super) name: String,
     description: Option<String>,
     columns: Vec<Column>,
+    /// The columns that are there, and nobody's to see.
+    pub(super) hidden: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -116,6 +122,13 @@ impl Schema {
     }
 }
 
+impl Table {
+    /// Whether it shows a column of this name, in lower case.
+    pub(super) fn shows(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column.name.to_lowercase() == name)
+    }
+}
+
 impl Raw {
     fn read(self) -> Result<Schema> {
         let engine = Engine::of(&self.engine).ok_or_else(|| {
@@ -132,7 +145,7 @@ impl Raw {
             .tables
             .into_iter()
             .filter(|table| table.visibility_type.is_none() && table.active != Some(false))
-            .map(RawTable::read)
+            .filter_map(RawTable::read)
             .collect();
         tables.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
         tables.truncate(TABLES_MAX);
@@ -141,13 +154,26 @@ impl Raw {
 }
 
 impl RawTable {
-    fn read(self) -> Table {
-        let shown =
-            |field: &RawField| field.active != Some(false) && !matches!(field.visibility_type.as_deref(), Some("sensitive" | "retired"));
-        let columns = self
+    /// `None` for what cannot be kept whole: what hides a column must not be forgotten.
+    fn read(self) -> Option<Table> {
+        let fits = |name: &str| name.len() <= NAME_MAX;
+        let (hidden, shown): (Vec<_>, Vec<_>) = self
             .fields
             .into_iter()
-            .filter(shown)
+            .filter(|field| field.active != Some(false))
+            .partition(|field| matches!(field.visibility_type.as_deref(), Some("sensitive" | "retired")));
+        let hidden: Vec<_> = hidden.into_iter().map(|field| field.name).collect();
+        let schema = self.schema.filter(|schema| !schema.is_empty());
+        if !fits(&self.name)
+            || schema.as_deref().is_some_and(|schema| !fits(schema))
+            || hidden.len() > HIDDEN_MAX
+            || !hidden.iter().all(|name| fits(name))
+        {
+            return None;
+        }
+        let columns = shown
+            .into_iter()
+            .filter(|field| fits(&field.name))
             .take(COLUMNS_MAX)
             .map(|field| Column {
                 kind: shortened(&field.database_type.or(field.base_type).unwrap_or_default()),
@@ -155,12 +181,13 @@ impl RawTable {
                 name: field.name,
             })
             .collect();
-        Table {
-            schema: self.schema.filter(|schema| !schema.is_empty()),
+        Some(Table {
+            schema,
             description: brief(self.description),
             name: self.name,
             columns,
-        }
+            hidden,
+        })
     }
 }
 
@@ -186,6 +213,7 @@ pub(super) mod tests {
                 { "name": "antiguo", "base_type": "type/Text", "active": false },
             ] },
             { "name": "tmp", "schema": "public", "visibility_type": "cruft", "fields": [] },
+            { "name": "x".repeat(300), "schema": "public", "fields": [] },
             { "name": "ido", "schema": "public", "active": false, "fields": [] },
         ] }))
         .told("2026-11-21");

@@ -750,6 +750,42 @@ async fn where_there_is_no_document_it_says_which_services_have_one() {
 }
 
 #[tokio::test]
+async fn a_document_that_is_not_whole_or_not_to_be_had_is_no_client() {
+    let app = App::start().await;
+    let tenant = app.tenant("luna").await;
+    let user = maker(&app, &tenant).await;
+    // Words are not missed in a client; forms and paths would be.
+    let mut long = document();
+    long["info"]["description"] = "w".repeat(2 * 1024 * 1024).into();
+    registered(&app, &tenant, "long", long).await;
+    client(&user, "long", "typescript").await;
+    let mut forms = document();
+    forms["components"]["schemas"]["Long"] = json!({ "enum": ["e".repeat(2 * 1024 * 1024)] });
+    registered(&app, &tenant, "forms", forms).await;
+    let mut paths = document();
+    paths["paths"]["/long"] = json!({ "get": { "summary": "s".repeat(2 * 1024 * 1024) } });
+    registered(&app, &tenant, "paths", paths).await;
+    for id in ["forms", "paths"] {
+        let refused = user.post(CLIENT, json!({ "service_id": id })).await;
+        refused.assert_problem(502, "backend_refused");
+        assert!(refused.text.contains("too large for a client"), "{}", refused.text);
+    }
+    let operator = app.operator().for_tenant(&tenant.id);
+    for (id, url, status, code) in [
+        ("gone", "http://gone.vendors.test:9", 503, "backend_down"),
+        ("inside", "http://169.254.169.254/latest", 502, "address_refused"),
+    ] {
+        operator
+            .put(&format!("/api/v1/services/{id}"), json!({ "type": "backend", "url": url }))
+            .await
+            .assert_status(200);
+        let refused = user.post(CLIENT, json!({ "service_id": id })).await;
+        refused.assert_problem(status, code);
+        assert!(refused.text.contains("could not be asked for a document"), "{}", refused.text);
+    }
+}
+
+#[tokio::test]
 async fn the_second_tenants_service_is_not_found() {
     let app = App::start().await;
     let (luna, sol) = (app.tenant("luna").await, app.tenant("sol").await);

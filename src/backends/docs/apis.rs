@@ -97,7 +97,16 @@ impl Tool for ApiDocs {
         };
         let (markdown, source, note) = match (found, kept) {
             (Found::Document(document), _) => return Ok(self.live(&document)),
-            (Found::Registered(service, why), _) => (services::markdown(&service), Source::Registry, Some(why)),
+            (Found::Registered(service, why), _) => {
+                let why = match why {
+                    Why::None(why) => why,
+                    Why::Failed(error) => {
+                        error.log(&docs.session.request_id);
+                        error.message().to_owned()
+                    }
+                };
+                (services::markdown(&service), Source::Registry, Some(why))
+            }
             (Found::None(why), Some(page)) => (page.markdown.to_owned(), Source::Kept, why.map(str::to_owned)),
             (Found::None(_), None) => return Err(services::unknown(&self.service_id)),
         };
@@ -126,15 +135,20 @@ impl ApiDocs {
 }
 
 /// The `OpenAPI` document (2.0 or 3.x, at most 1 MiB) of a backend, of the gateway, or of a service of the tenant's; `None` where
-/// it serves none.
+/// it serves none. All operations are in it, and the forms of what they take and answer; words may be left out.
 ///
 /// # Errors
-/// [`Kind::NotConnected`] for a backend that could serve one, [`Kind::NotFound`] for no service of this tenant, and what the
-/// backend itself answers.
+/// [`Kind::NotConnected`] for a backend that could serve one, [`Kind::NotFound`] for no service of this tenant,
+/// [`Kind::BackendRefused`] for a document that is too large to be whole, and what the backend itself answers.
 pub async fn openapi_of(session: &Session, service_id: &str) -> Result<Option<Value>> {
     match document_of(session, service_id).await? {
+        Found::Document(document) if document.lacks_forms() => Err(Error::new(
+            Kind::BackendRefused,
+            "service_id: the document of the service is too large for a client: more than 1 MiB without its descriptions",
+        )),
         Found::Document(document) => document.value().map(Some),
-        Found::None(_) | Found::Registered(..) => Ok(None),
+        Found::Registered(_, Why::Failed(error)) => Err(error),
+        Found::None(_) | Found::Registered(_, Why::None(_)) => Ok(None),
     }
 }
 
@@ -142,8 +156,15 @@ enum Found {
     Document(Arc<Document>),
     /// None, and why, where that is not in the nature of the service.
     None(Option<&'static str>),
-    /// A service of the tenant's without a document, and what was tried.
-    Registered(Box<docker::Described>, String),
+    /// A service of the tenant's without a document, and why.
+    Registered(Box<docker::Described>, Why),
+}
+
+enum Why {
+    /// It has none, and what was tried.
+    None(String),
+    /// It could not be asked.
+    Failed(Error),
 }
 
 async fn document_of(session: &Session, service_id: &str) -> Result<Found> {
@@ -223,7 +244,7 @@ async fn of_service(session: &Session, service_id: &str) -> Result<Found> {
     let Some(url) = service.url.as_deref().and_then(|url| url.parse::<url::Url>().ok()) else {
         return Ok(Found::Registered(
             service,
-            "The service has no address (url) at which to look for its document".to_owned(),
+            Why::None("The service has no address (url) at which to look for its document".to_owned()),
         ));
     };
     let tenant = &session.tenant()?.tenant;
@@ -252,23 +273,27 @@ async fn of_service(session: &Session, service_id: &str) -> Result<Found> {
             let places = PLACES.join(", ");
             Ok(Found::Registered(
                 service,
-                format!("Below its address there is no OpenAPI document at {places}"),
+                Why::None(format!("Below its address there is no OpenAPI document at {places}")),
             ))
         }
-        Ok(Err(error)) => {
-            error.log(&session.request_id);
-            Ok(Found::Registered(
-                service,
-                format!("Its address could not be asked for a document: {}", error.message()),
-            ))
-        }
-        Err(_) => Ok(Found::Registered(
-            service,
-            format!(
+        Ok(Err(error)) => Ok(Found::Registered(service, Why::Failed(unasked(&error)))),
+        Err(_) => {
+            let late = format!(
                 "Its address did not answer within {} s when it was asked for a document",
                 LOOKING.as_secs()
-            ),
-        )),
+            );
+            Ok(Found::Registered(service, Why::Failed(Error::new(Kind::Timeout, late))))
+        }
+    }
+}
+
+/// The failure at a service's address, saying what it was asked for.
+fn unasked(error: &Error) -> Error {
+    let told = format!("Its address could not be asked for a document: {}", error.message());
+    let unasked = Error::new(error.kind(), told).coded(error.label()).because(error.cause());
+    match error.retry_after_secs() {
+        Some(seconds) => unasked.retry_after(seconds),
+        None => unasked,
     }
 }
 

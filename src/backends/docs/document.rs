@@ -32,15 +32,22 @@ impl Document {
         })
     }
 
+    /// Whether more than words was left out: what is there is not all that a call needs.
+    pub(super) fn lacks_forms(&self) -> bool {
+        self.left_out.is_some_and(|what| what != WORDS)
+    }
+
     pub(super) fn value(&self) -> Result<Value> {
         serde_json::from_str(self.text.get()).map_err(Error::internal)
     }
 }
 
+const WORDS: &str = "descriptions, examples and extensions";
+
 type Step = (&'static str, fn(&mut Value));
 
 const STEPS: &[Step] = &[
-    ("descriptions, examples and extensions", |document| leave_words_out(document, false)),
+    (WORDS, |document| leave_words_out(document, false)),
     (
         "descriptions, examples, extensions and the forms of bodies and answers",
         leave_forms_out,

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     backends::{
         Backend, Connected, Session, Tested,
-        client::{Client, Request},
+        client::{ANSWER_MAX, Client, Request},
     },
     error::{Error, Kind, Result},
 };
@@ -61,6 +61,8 @@ const WANTED: [(&str, &[&str]); 3] = [
 pub struct Odoo {
     pub(super) http: Client,
     credential: Arc<Credential>,
+    /// How many bytes of an answer are taken.
+    answer_max: usize,
 }
 
 /// Which fields a model has, of those that we want.
@@ -94,6 +96,7 @@ impl Backend for Odoo {
         Ok(Self {
             credential: connection.credential()?,
             http: Client::open(connection, session).await?,
+            answer_max: ANSWER_MAX,
         })
     }
 }
@@ -175,6 +178,16 @@ impl Connected for Odoo {
 }
 
 impl Odoo {
+    /// The code of the failure where a model is none of this Odoo's: its app is not installed.
+    pub(in crate::backends) const NO_SUCH_MODEL: &'static str = "app_missing";
+
+    /// Takes no more of any answer, where several are asked for at once.
+    #[must_use]
+    pub(in crate::backends) fn at_most(mut self, bytes: usize) -> Self {
+        self.answer_max = bytes;
+        self
+    }
+
     /// Calls a method that changes nothing, and is asked again where an attempt fails.
     pub(in crate::backends) async fn read<T: DeserializeOwned>(&self, model: &str, method: &str, arguments: Value) -> Result<T> {
         let answered = self.run(Sends::Read, model, method, &[], arguments).await;
@@ -332,7 +345,8 @@ impl Odoo {
                 };
                 let key = secret_header(&format!("Bearer {}", self.credential.api_key))?;
                 let request = self.addressed(request)?.header(header::AUTHORIZATION, key);
-                protocol::plain(request.json(&call.json_2_body(context))?.send().await?)
+                let request = request.json(&call.json_2_body(context))?.at_most(self.answer_max);
+                protocol::plain(request.send().await?)
             }
             Protocol::JsonRpc => {
                 let (database, _) = self.named()?;
@@ -392,7 +406,9 @@ impl Odoo {
             Sends::Read => self.http.ask(Method::POST, PATH),
             Sends::Write => self.http.write(Method::POST, PATH),
         };
-        let request = request.json(&protocol::json_rpc(service, method, arguments))?;
+        let request = request
+            .json(&protocol::json_rpc(service, method, arguments))?
+            .at_most(self.answer_max);
         protocol::opened(request.send().await?)
     }
 

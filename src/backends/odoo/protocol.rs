@@ -8,6 +8,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::Odoo;
 use crate::{
     backends::client::{Reply, shortened},
     error::{Error, Kind, Result},
@@ -213,6 +214,7 @@ fn no_such_model(said: &str) -> Error {
         Kind::BackendRefused,
         format!("'odoo' lacks an app that this needs, CRM or Contacts: {said}"),
     )
+    .coded(Odoo::NO_SUCH_MODEL)
 }
 
 /// Words of what stands before Odoo; its own failures are read as such.

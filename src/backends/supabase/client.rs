@@ -73,7 +73,7 @@ impl Connected for Supabase {
 
     async fn test(&self) -> Result<Tested> {
         let document = self.openapi().await?;
-        let tables = document["definitions"].as_object().map_or(0, serde_json::Map::len);
+        let tables = definitions(&document).map_or(0, serde_json::Map::len);
         let place = match &self.credential.schema {
             Some(schema) => format!("the schema '{schema}'"),
             None => "the default schema".to_owned(),
@@ -192,6 +192,12 @@ impl Supabase {
             None => request,
         })
     }
+}
+
+/// The tables and views of a document, by name: where `OpenAPI` 2.0 has them (`PostgREST` itself), or 3.x.
+pub(in crate::backends) fn definitions(document: &Value) -> Option<&serde_json::Map<String, Value>> {
+    let places = [&document["definitions"], &document["components"]["schemas"]];
+    places.into_iter().find_map(Value::as_object)
 }
 
 /// What a JWT claims, unverified; `None` for what is no JWT (RFC 7519 §3).

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::client::Supabase;
+pub(super) use self::client::definitions;
 use crate::tool::Definition;
 
 /// It has no tool of its own: `docs_schemas`, `docs_apis` and `generate_api_client` speak to it.

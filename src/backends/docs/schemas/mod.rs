@@ -33,6 +33,10 @@ const FRESH: Duration = Duration::from_mins(5);
 /// The most tables of a database, and columns of a table, that are looked at (`PostgreSQL` has no more columns).
 const TABLES_MAX: usize = 10_000;
 const COLUMNS_MAX: usize = 1600;
+/// The longest name of a table that is looked at, in bytes: it is repeated for each relationship (`PostgreSQL`'s have 63).
+const NAME_MAX: usize = 200;
+/// The most relationships of a database.
+const RELATIONSHIPS_MAX: usize = 50_000;
 /// A page ends before its limit where its tables have more columns than this together.
 const COLUMNS_ON_A_PAGE: usize = 5000;
 /// The longest name of a type, in characters.
@@ -75,7 +79,7 @@ struct Shown {
     /// What these tables are, where it is not the database itself that was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
-    /// Whether there is more than was looked at: tables beyond 10 000, or columns beyond 1600 of one table.
+    /// Whether there is more than was looked at: tables beyond 10 000, columns beyond 1600 of one table, or relationships beyond 50 000.
     truncated: bool,
     /// Pass it as `cursor` for the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,7 +176,7 @@ impl Tool for Schemas {
                 }
             }
             Database::Odoo => {
-                let ask = async || Ok(Some(odoo::schema(&Odoo::open(session.clone()).await?).await?));
+                let ask = async || Ok(Some(odoo::schema(Odoo::open(session.clone()).await?).await?));
                 (of_backend(session, Odoo::NAME, ask).await?.unwrap_or_default(), Source::Live)
             }
         };
@@ -199,6 +203,21 @@ async fn of_backend(
 }
 
 impl Schema {
+    /// Whether one more table of this name is looked at.
+    fn takes(&mut self, name: &str) -> bool {
+        let takes = self.tables.len() <= TABLES_MAX && name.len() <= NAME_MAX;
+        self.truncated |= !takes;
+        takes
+    }
+
+    fn relate(&mut self, relationship: Relationship) {
+        if self.relationships.len() < RELATIONSHIPS_MAX {
+            self.relationships.push(relationship);
+        } else {
+            self.truncated = true;
+        }
+    }
+
     /// By name, and no more than is looked at.
     fn sorted(mut self) -> Self {
         self.tables.sort_by(|one, other| one.name.cmp(&other.name));

@@ -2,9 +2,11 @@
 //! and the execution, which has no schema of its own and is described where it is answered. What refers to what, it says nowhere
 //! outright: where a schema holds another, or a property is called after one (`workflowId`).
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 
-use super::{Column, Relationship, Schema, Table};
+use super::{COLUMNS_MAX, Column, Relationship, Schema, Table};
 
 const NOTE: &str =
     "What n8n's public API serves; nobody reaches n8n's own database. A column may be null where the document does not promise it.";
@@ -29,14 +31,14 @@ pub(super) fn schema(document: &Value) -> Schema {
         ..Schema::default()
     };
     let schemas = document["components"]["schemas"].as_object();
-    let newer: Vec<&str> = schemas
+    let newer: HashSet<&str> = schemas
         .into_iter()
         .flatten()
         .filter_map(|(name, _)| name.strip_suffix(GENERATED))
         .collect();
     for (name, definition) in schemas.into_iter().flatten() {
         // The newer of two descriptions says more: what may be null, and what is always there.
-        if NO_RECORDS.iter().any(|end| name.ends_with(end)) || newer.contains(&name.as_str()) {
+        if NO_RECORDS.iter().any(|end| name.ends_with(end)) || newer.contains(name.as_str()) {
             continue;
         }
         schema.take(name.strip_suffix(GENERATED).unwrap_or(name), definition);
@@ -46,10 +48,14 @@ pub(super) fn schema(document: &Value) -> Schema {
         schema.take("execution", execution);
     }
     let Schema { tables, relationships, .. } = &mut schema;
+    let has_id: HashMap<&str, bool> = tables
+        .iter()
+        .map(|table| (table.name.as_str(), table.columns.iter().any(|column| column.name == "id")))
+        .collect();
     relationships.retain_mut(|relationship| {
-        let found = tables.iter().find(|table| table.name == relationship.references_table);
+        let found = has_id.get(relationship.references_table.as_str());
         // A version has a `versionId` in its place.
-        if found.is_some_and(|table| table.columns.iter().all(|column| column.name != "id")) {
+        if found == Some(&false) {
             relationship.references_column = None;
         }
         found.is_some()
@@ -62,20 +68,20 @@ impl Schema {
         let Some(properties) = definition["properties"].as_object() else {
             return;
         };
-        if !["id", "versionId"].iter().any(|id| properties.contains_key(*id)) {
+        if !["id", "versionId"].iter().any(|id| properties.contains_key(*id)) || !self.takes(name) {
             return;
         }
-        let required: Vec<&str> = definition["required"]
+        let required: HashSet<&str> = definition["required"]
             .as_array()
             .into_iter()
             .flatten()
             .filter_map(Value::as_str)
             .collect();
         let mut columns = Vec::new();
-        for (column, property) in properties {
+        for (column, property) in properties.iter().take(COLUMNS_MAX + 1) {
             let by_name = column.strip_suffix("Id").map(|record| (record.to_owned(), Some("id".to_owned())));
             if let Some((references_table, references_column)) = refers_to(property).map(|record| (record, None)).or(by_name) {
-                self.relationships.push(Relationship {
+                self.relate(Relationship {
                     table: name.to_owned(),
                     column: column.clone(),
                     references_table,
@@ -85,7 +91,7 @@ impl Schema {
             columns.push(Column {
                 name: column.clone(),
                 r#type: kind(property),
-                nullable: property["nullable"] == true || !required.contains(&column.as_str()),
+                nullable: property["nullable"] == true || !required.contains(column.as_str()),
             });
         }
         self.tables.push(Table {
@@ -119,6 +125,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_no_n8n_serves_is_cut() {
+        let columns: serde_json::Map<_, _> = (0..5000)
+            .map(|index| (format!("c{index}"), json!({ "$ref": "#/components/schemas/t0" })))
+            .chain([("id".to_owned(), json!({}))])
+            .collect();
+        let required: Vec<_> = columns.keys().cloned().collect();
+        let wide = json!({ "properties": columns, "required": required });
+        let mut schemas: serde_json::Map<_, _> = (0..40).map(|index| (format!("t{index}"), wide.clone())).collect();
+        schemas.insert("n".repeat(100_000), wide);
+        let schema = schema(&json!({ "components": { "schemas": schemas } })).sorted();
+        assert_eq!((schema.tables.len(), schema.truncated), (40, true));
+        assert!(schema.tables.iter().all(|table| table.columns.len() == COLUMNS_MAX));
+        assert_eq!(schema.relationships.len(), super::super::RELATIONSHIPS_MAX);
+    }
 
     #[test]
     fn records_are_taken_the_newer_description_first_and_lists_and_requests_are_not() {

@@ -6,11 +6,8 @@
 use futures::{StreamExt as _, stream};
 use serde_json::{Map, Value, json};
 
-use super::{Column, Relationship, Schema, Table};
-use crate::{
-    backends::odoo::Odoo,
-    error::{Error, Kind, Result},
-};
+use super::{COLUMNS_MAX, Column, Relationship, Schema, Table};
+use crate::{backends::odoo::Odoo, error::Result};
 
 /// The first is in every Odoo.
 const MODELS: [&str; 24] = [
@@ -41,18 +38,22 @@ const MODELS: [&str; 24] = [
 ];
 /// How many are asked for at once.
 const AT_ONCE: usize = 4;
+/// The longest description of a model, in bytes: the long ones of a real Odoo have some 100 KB.
+const DESCRIPTION_MAX: usize = 2 * 1024 * 1024;
 const NOTE: &str = "Odoo's models are its tables, and what it keeps of each are the columns; what is computed is left out. A model is read and written by its name.";
 
-pub(super) async fn schema(odoo: &Odoo) -> Result<Schema> {
+pub(super) async fn schema(odoo: Odoo) -> Result<Schema> {
+    let odoo = &odoo.at_most(DESCRIPTION_MAX);
     let mut schema = Schema::default();
     // Where this one is refused, the connection is not right.
     schema.add_model(MODELS[0], fields(odoo, MODELS[0]).await?);
     let others: Vec<_> = MODELS.into_iter().skip(1).map(|model| named(odoo, model)).collect();
     let mut missing = Vec::new();
-    for (model, found) in stream::iter(others).buffered(AT_ONCE).collect::<Vec<_>>().await {
+    let mut answers = stream::iter(others).buffered(AT_ONCE);
+    while let Some((model, found)) = answers.next().await {
         match found {
             Ok(found) => schema.add_model(model, found),
-            Err(error) if is_refusal(&error) => missing.push(model),
+            Err(error) if error.code() == Odoo::NO_SUCH_MODEL => missing.push(model),
             Err(error) => return Err(error),
         }
     }
@@ -72,22 +73,17 @@ async fn fields(odoo: &Odoo, model: &str) -> Result<Map<String, Value>> {
     odoo.read(model, "fields_get", arguments).await
 }
 
-/// Odoo's own no, unlike an answer that is none.
-fn is_refusal(error: &Error) -> bool {
-    matches!(error.kind(), Kind::BackendRefused | Kind::NotFound)
-}
-
 impl Schema {
     fn add_model(&mut self, model: &str, fields: Map<String, Value>) {
         let mut columns = Vec::new();
-        for (name, field) in fields {
+        for (name, field) in fields.into_iter().take(COLUMNS_MAX + 1) {
             let kind = field["type"].as_str().unwrap_or("unknown");
             // The other end of a many2one: nothing is kept here.
             if field["store"] == false || kind == "one2many" {
                 continue;
             }
             if let Some(relation) = field["relation"].as_str() {
-                self.relationships.push(Relationship {
+                self.relate(Relationship {
                     table: model.to_owned(),
                     column: name.clone(),
                     references_table: relation.to_owned(),

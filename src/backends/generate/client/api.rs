@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 use url::Url;
 
+use super::BYTES_MAX;
 use crate::error::{Error, Kind, Result};
 
 /// The most operations and types that a client has.
@@ -28,6 +29,11 @@ const NAME_MAX: usize = 60;
 const REMARK_MAX: usize = 200;
 /// The longest text that is taken over to be sent: a path, a parameter's name.
 const WIRE_MAX: usize = 300;
+/// The longest reference that is followed.
+const REFERENCE_MAX: usize = 1000;
+/// How many bytes of choices and of names of fields are taken over, all in all, counted each time that a schema is read: parts of
+/// many objects are read for each.
+const TEXTS_MAX: usize = 2 * BYTES_MAX;
 
 #[derive(Debug)]
 pub(super) struct Api {
@@ -150,6 +156,7 @@ pub(super) fn read(document: &Value, name: &str) -> Result<Api> {
         names: HashSet::new(),
         waiting: Vec::new(),
         left: SCHEMAS_MAX,
+        texts_left: TEXTS_MAX,
     };
     let mut operations = Vec::new();
     let mut left_out = 0;
@@ -205,6 +212,8 @@ struct Reader<'a> {
     waiting: Vec<(usize, &'a Value)>,
     /// How many more schemas are read: a short document may refer to itself without end.
     left: usize,
+    /// How many more bytes of texts.
+    texts_left: usize,
 }
 
 static NULL: Value = Value::Null;
@@ -246,7 +255,7 @@ impl<'a> Reader<'a> {
                     });
                     continue;
                 }
-                Some("formData") => {
+                Some("formData") if wire.len() <= WIRE_MAX => {
                     file |= given["type"] == "file";
                     fields.push(Field {
                         wire: wire.to_owned(),
@@ -308,7 +317,7 @@ impl<'a> Reader<'a> {
         let body = self.resolved(body);
         let content = body["content"].as_object()?;
         let required = body["required"] == true;
-        let of = |wanted: fn(&str) -> bool| content.iter().find(|(media, _)| wanted(media));
+        let of = |wanted: fn(&str) -> bool| content.iter().take(CHOICES_MAX).find(|(media, _)| wanted(media));
         if let Some((_, media)) = of(is_json) {
             return Some(Body {
                 kind: self.kind(&media["schema"], 0),
@@ -323,7 +332,7 @@ impl<'a> Reader<'a> {
                 form: Form::UrlEncoded,
             });
         }
-        let media = content.keys().find(|media| is_media_type(media))?;
+        let media = content.keys().take(CHOICES_MAX).find(|media| is_media_type(media))?;
         Some(Body {
             kind: Type::Anything,
             required,
@@ -340,7 +349,8 @@ impl<'a> Reader<'a> {
         if response["schema"].is_object() {
             return Some(self.kind(&response["schema"], 0));
         }
-        let (media, content) = response["content"].as_object()?.iter().max_by_key(|(media, _)| is_json(media))?;
+        let content = response["content"].as_object()?.iter().take(CHOICES_MAX);
+        let (media, content) = content.max_by_key(|(media, _)| is_json(media))?;
         match is_json(media) {
             true => Some(self.kind(&content["schema"], 0)),
             false => Some(Type::Text),
@@ -359,7 +369,15 @@ impl<'a> Reader<'a> {
     }
 
     fn lookup(&self, reference: &str) -> Option<&'a Value> {
-        self.document.pointer(reference.strip_prefix('#')?)
+        self.document
+            .pointer(reference.strip_prefix('#').filter(|path| path.len() <= REFERENCE_MAX)?)
+    }
+
+    /// Takes so many bytes of what is left for texts; false where there are not so many.
+    fn take(&mut self, bytes: usize) -> bool {
+        let left = self.texts_left.checked_sub(bytes);
+        self.texts_left = left.unwrap_or(0);
+        left.is_some()
     }
 
     fn kind(&mut self, schema: &'a Value, depth: usize) -> Type {
@@ -379,15 +397,16 @@ impl<'a> Reader<'a> {
     }
 
     fn plain(&mut self, schema: &'a Value, depth: usize) -> Type {
-        if let Some(text) = schema["const"].as_str().filter(|text| text.len() <= WIRE_MAX) {
-            return Type::Literals(vec![text.to_owned()]);
-        }
-        if let Some(values) = schema["enum"].as_array() {
-            let texts: Vec<_> = values.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-            let fits = !texts.is_empty() && texts.len() == values.len() && texts.len() <= CHOICES_MAX;
-            if fits && texts.iter().all(|text| text.len() <= WIRE_MAX) {
-                return Type::Literals(texts);
-            }
+        let choices = match (&schema["const"], &schema["enum"]) {
+            (only @ Value::String(_), _) => std::slice::from_ref(only),
+            (_, Value::Array(values)) if values.len() <= CHOICES_MAX => values.as_slice(),
+            _ => &[],
+        };
+        let texts = choices.iter().map(|choice| choice.as_str().filter(|text| text.len() <= WIRE_MAX));
+        if let Some(texts) = texts.collect::<Option<Vec<_>>>().filter(|texts| !texts.is_empty())
+            && self.take(texts.iter().map(|text| size_of::<String>() + text.len()).sum())
+        {
+            return Type::Literals(texts.into_iter().map(str::to_owned).collect());
         }
         if let Some(parts) = schema["allOf"].as_array() {
             return match parts.as_slice() {
@@ -409,6 +428,7 @@ impl<'a> Reader<'a> {
         }
         let (name, or_null) = match &schema["type"] {
             Value::Array(names) => {
+                let names = &names[..names.len().min(CHOICES_MAX)];
                 let mut real = names.iter().filter_map(Value::as_str).filter(|name| *name != "null");
                 let first = real.next();
                 let several = real.next().is_some();
@@ -443,19 +463,27 @@ impl<'a> Reader<'a> {
             .as_array()
             .into_iter()
             .flatten()
+            .take(4 * FIELDS_MAX)
             .filter_map(Value::as_str)
             .collect();
+        self.left = self.left.saturating_sub(required.len());
         for (wire, kind) in schema["properties"].as_object().into_iter().flatten() {
-            if fields.len() == FIELDS_MAX {
+            if fields.len() == FIELDS_MAX || self.left == 0 {
                 return;
             }
-            if wire.len() <= WIRE_MAX && !fields.iter().any(|known| known.wire == *wire) {
-                fields.push(Field {
-                    required: required.contains(wire.as_str()),
-                    kind: self.kind(kind, depth + 1),
-                    wire: wire.clone(),
-                });
+            // What is looked at in vain counts too.
+            if wire.len() > WIRE_MAX || fields.iter().any(|known| known.wire == *wire) {
+                self.left -= 1;
+                continue;
             }
+            if !self.take(wire.len()) {
+                return;
+            }
+            fields.push(Field {
+                required: required.contains(wire.as_str()),
+                kind: self.kind(kind, depth + 1),
+                wire: wire.clone(),
+            });
         }
         for part in schema["allOf"].as_array().into_iter().flatten().take(CHOICES_MAX) {
             let part = self.resolved(part);
@@ -465,12 +493,12 @@ impl<'a> Reader<'a> {
 
     /// The named type that a reference leads to: read later, so that it may lead back.
     fn named(&mut self, reference: &'a str) -> Type {
-        if let Some(place) = self.places.get(reference) {
-            return Type::Named(*place);
-        }
         let Some(schema) = self.lookup(reference) else {
             return Type::Anything;
         };
+        if let Some(place) = self.places.get(reference) {
+            return Type::Named(*place);
+        }
         if self.types.len() == TYPES_MAX {
             return Type::Anything;
         }
@@ -563,7 +591,12 @@ fn base(document: &Value) -> (Option<String>, String) {
         Some(url) => {
             let mut url = url.to_owned();
             for (name, variable) in server["variables"].as_object().into_iter().flatten().take(PARAMETERS_MAX) {
-                url = url.replace(&format!("{{{name}}}"), variable["default"].as_str().unwrap_or_default());
+                let default = variable["default"].as_str().unwrap_or_default();
+                // Each may hold the next, and each many times: what has become too long stays so.
+                if url.len().max(default.len()) > WIRE_MAX {
+                    return (None, String::new());
+                }
+                url = url.replace(&format!("{{{name}}}"), default);
             }
             url
         }
@@ -583,11 +616,14 @@ fn base(document: &Value) -> (Option<String>, String) {
             }
         }
     };
+    if text.len() > WIRE_MAX {
+        return (None, String::new());
+    }
     match Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.password().is_none() && text.len() <= WIRE_MAX => {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.password().is_none() => {
             (Some(url.as_str().trim_end_matches('/').to_owned()), String::new())
         }
-        _ if text.starts_with('/') && !text.starts_with("//") && text.len() <= WIRE_MAX => (None, text.trim_end_matches('/').to_owned()),
+        _ if text.starts_with('/') && !text.starts_with("//") => (None, text.trim_end_matches('/').to_owned()),
         _ => (None, String::new()),
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn tools() -> Vec<Definition> {
     vec![tool::<GenerateClient>()]
 }
 
-/// The largest client.
+/// The largest client. What is longer is not written to its end, and refused.
 const BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Generate a client for a service's API, from its `OpenAPI` document: one file that needs no dependency, with a method for each operation.
@@ -269,6 +269,96 @@ mod tests {
             codes[0]
         );
         assert!(codes[0].contains("export type A = ") && codes[0].len() < 20_000);
+    }
+
+    #[test]
+    fn an_address_that_grows_out_of_its_variables_is_left_away() {
+        let chain: serde_json::Map<_, _> = (0..26u8)
+            .map(|index| {
+                let (name, next) = (char::from(b'a' + index), char::from(b'b' + index));
+                (name.to_string(), json!({ "default": format!("{{{next}}}").repeat(90) }))
+            })
+            .collect();
+        for server in [
+            json!({ "url": "{a}".repeat(90_000), "variables": { "a": { "default": "x".repeat(600_000) } } }),
+            json!({ "url": "https://x.cl/{a}", "variables": { "a": { "default": "x".repeat(600_000) } } }),
+            json!({ "url": "https://x.cl/{a}", "variables": chain }),
+        ] {
+            let document = json!({ "openapi": "3.0.0", "servers": [server], "paths": { "/a": { "get": {} } } });
+            let code = from_openapi(&document, Language::Javascript, "svc").unwrap().remove(0).content;
+            assert!(code.contains("const BASE_URL = \"\";") && code.len() < 20_000);
+        }
+        let document = json!({
+            "openapi": "3.0.0", "servers": [{ "url": "https://{host}/{v}", "variables": { "host": { "default": "x.cl" }, "v": { "default": "v1" } } }],
+            "paths": { "/a": { "get": {} } },
+        });
+        assert!(all(&document)[0].contains("const BASE_URL = \"https://x.cl/v1\";"));
+    }
+
+    #[test]
+    fn what_many_objects_are_made_of_is_read_within_bounds() {
+        // Each of the objects has all choices of each of its parts.
+        let choices: Vec<_> = (0..30).map(|index| format!("{index:0300}")).collect();
+        let parts: serde_json::Map<_, _> = (0..25)
+            .map(|index| {
+                (
+                    format!("p{index}"),
+                    json!({ "required": vec!["r"; 1000], "properties": { format!("f{index}"): { "enum": choices } } }),
+                )
+            })
+            .collect();
+        let references: Vec<_> = (0..25)
+            .map(|index| json!({ "$ref": format!("#/components/schemas/p{index}") }))
+            .collect();
+        let fields: serde_json::Map<_, _> = (0..150)
+            .map(|index| (format!("o{index}"), json!({ "allOf": references })))
+            .collect();
+        let mut document = json!({
+            "openapi": "3.0.0", "paths": { "/a": { "post": {
+                "requestBody": { "content": { "application/json": { "schema": { "properties": fields } } } },
+            } } },
+            "components": { "schemas": parts },
+        });
+        let api = super::api::read(&document, "svc").unwrap();
+        // Without a bound it would be 34 MB.
+        assert!(format!("{:?}", api.operations).len() < 4 * super::BYTES_MAX);
+        let refused = from_openapi(&document, Language::Typescript, "svc").unwrap_err();
+        assert!(refused.message().contains("too large for a client"), "{}", refused.message());
+        assert!(from_openapi(&document, Language::Javascript, "svc").is_ok(), "it has no types");
+
+        // A form of Swagger, of a parameter whose name is no name.
+        document["swagger"] = "2.0".into();
+        document["parameters"] = json!({ "long": { "in": "formData", "name": "n".repeat(500_000), "type": "string" } });
+        document["paths"] = (0..100)
+            .map(|index| {
+                (
+                    format!("/{index}"),
+                    json!({ "post": { "parameters": vec![json!({ "$ref": "#/parameters/long" }); 50] } }),
+                )
+            })
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        assert!(all(&document).iter().all(|code| code.len() < 100_000));
+    }
+
+    #[test]
+    fn a_client_that_is_too_large_is_not_written_to_its_end() {
+        let parameters: Vec<_> = (0..50)
+            .map(|index| json!({ "name": format!("{index:03}{}", "\u{1}".repeat(297)), "in": "query" }))
+            .collect();
+        let item = json!({ "parameters": parameters, "get": {} });
+        let paths: serde_json::Map<_, _> = (0..400).map(|index| (format!("/{index}"), item.clone())).collect();
+        let api = super::api::read(&json!({ "openapi": "3.0.0", "paths": paths }), "svc").unwrap();
+        assert_eq!(api.operations.len(), 400);
+        for files in [
+            super::script::files(&api, true),
+            super::script::files(&api, false),
+            super::python::files(&api),
+        ] {
+            let length = files[0].content.len();
+            assert!((super::BYTES_MAX..super::BYTES_MAX + 200_000).contains(&length), "{length}");
+        }
+        assert!(super::written(&api, Language::Python).is_err());
     }
 
     #[test]

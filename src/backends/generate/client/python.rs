@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    File,
+    BYTES_MAX, File,
     api::{Api, Form, Operation, Piece, Place, RESERVED, Type},
     literal,
 };
@@ -19,6 +19,9 @@ pub(super) fn files(api: &Api) -> Vec<File> {
         literal(&api.base_path),
     );
     for named in &api.types {
+        if code.len() > BYTES_MAX {
+            break;
+        }
         let _ = match &named.kind {
             Type::Object(fields) => {
                 let fields: Vec<_> = fields
@@ -63,6 +66,9 @@ pub(super) fn files(api: &Api) -> Vec<File> {
         };
     }
     for operation in &api.operations {
+        if code.len() > BYTES_MAX {
+            break;
+        }
         method(&mut code, api, operation);
     }
     code.push_str(TAIL);

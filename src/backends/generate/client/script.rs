@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    File,
+    BYTES_MAX, File,
     api::{Api, Field, Form, Operation, Piece, Place, RESERVED, Type, capital},
     literal,
 };
@@ -17,6 +17,9 @@ pub(super) fn files(api: &Api, typed: bool) -> Vec<File> {
     );
     if typed {
         for named in &api.types {
+            if code.len() > BYTES_MAX {
+                break;
+            }
             match &named.kind {
                 Type::Object(fields) => {
                     let _ = writeln!(code, "export interface {} {}\n", named.name, object(api, fields, 0));
@@ -30,6 +33,9 @@ pub(super) fn files(api: &Api, typed: bool) -> Vec<File> {
     }
     code.push_str(&head(api, typed));
     for operation in &api.operations {
+        if code.len() > BYTES_MAX {
+            break;
+        }
         method(&mut code, api, operation, typed);
     }
     code.push_str(if typed { TAIL_TYPED } else { TAIL });

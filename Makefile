@@ -61,8 +61,9 @@ test-faults: ## Kill and restart Redis, PostgreSQL, replicas and a backend at ra
 test-real-replicas: ## Three replicas behind a real nginx: limit, key, revocation, rolling restart under load
 	scripts/with-servers.sh $(CARGO) test --locked --test it -- --nocapture --test-threads=1 nginx::
 
-test-real: ## Run the main job against a real n8n, for two tenants (installs n8n from npm: 2.4 GB)
+test-real: ## Run the tools against a real n8n (npm, 2.4 GB) and a real Odoo 19 (Debian sid, 1.5 GB; root), for two tenants
 	@scripts/test-real.sh
+	@scripts/test-real-odoo.sh
 
 test-real-docker: ## Run the tools of services and containers against a real dockerd that is started for it (root)
 	@scripts/test-real-docker.sh

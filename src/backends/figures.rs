@@ -1,5 +1,7 @@
 //! What the tools that tell figures share: the period that they are asked about, and what could not be told.
 
+use std::borrow::Cow;
+
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,22 +41,22 @@ impl Period {
 /// Something that could not be told, and why.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Unavailable {
-    /// The field that is null, e.g. `satisfaction_score`.
-    name: &'static str,
+    /// The figure that is missing, e.g. `satisfaction_score`.
+    pub name: Cow<'static, str>,
     /// Why it is missing.
     reason: String,
 }
 
 impl Unavailable {
-    pub fn new(name: &'static str, reason: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
         Self {
-            name,
+            name: name.into(),
             reason: reason.into(),
         }
     }
 
     /// Missing because of a failure that does not fail the whole call: it is logged here, where it is told.
-    pub fn failed(name: &'static str, error: &Error, request_id: &str) -> Self {
+    pub fn failed(name: impl Into<Cow<'static, str>>, error: &Error, request_id: &str) -> Self {
         error.log(request_id);
         Self::new(name, shortened(error.message()))
     }

@@ -8,13 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 use tokio::time::Instant;
 
-use super::{
-    Unavailable,
-    client::{Answer, Metabase},
-};
+use super::client::{Answer, Metabase};
 use crate::{
     auth::Scope,
-    backends::{Connected as _, client::shortened},
+    backends::{Connected as _, figures::Unavailable},
     clock::rfc3339,
     error::{Error, Kind, Result},
     store::{self, Reach, kpis::Row},
@@ -129,11 +126,8 @@ impl Tool for GetKpis {
             let (value, as_of) = match figure {
                 Ok((value, kept_since)) => (Some(value), Some(kept_since.unwrap_or_else(|| now.clone()))),
                 Err(error) => {
-                    error.log(&session.request_id);
-                    kpis.unavailable.push(Unavailable {
-                        name: name.clone(),
-                        reason: shortened(error.message()),
-                    });
+                    kpis.unavailable
+                        .push(Unavailable::failed(name.clone(), &error, &session.request_id));
                     (None, None)
                 }
             };

@@ -19,7 +19,7 @@ mod sql;
 mod table;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 pub use self::{client::Metabase, kpis::Kpi};
 use crate::tool::Definition;
@@ -41,13 +41,4 @@ pub struct Credential {
     collection_id: Option<u64>,
     /// The number of the database that reports may be written for in SQL (`/admin/databases/2`), where no saved question answers. All tables that Metabase shows of it are then this tenant's to read. Without it no SQL is written.
     database_id: Option<u64>,
-}
-
-/// Something that could not be told, and why.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Unavailable {
-    /// The KPI, e.g. `revenue_mtd`.
-    name: String,
-    /// Why it is missing.
-    reason: String,
 }

@@ -18,7 +18,7 @@ mod row;
 mod stages;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 pub use self::client::Odoo;
 use crate::tool::Definition;
@@ -43,13 +43,4 @@ pub struct Credential {
     /// The number of the company that is this tenant's, where the database holds several (Settings → Users & Companies → Companies; it is in the address of the company's page). Without it, all that the user may see is the tenant's.
     #[schemars(range(min = 1))]
     company_id: Option<u64>,
-}
-
-/// Something that Odoo does not have, and why.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Unavailable {
-    /// The figure or stage, e.g. `conversion_rate`.
-    name: &'static str,
-    /// Why it is missing.
-    reason: String,
 }

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Unavailable,
     client::{LEAD, Odoo},
     contacts,
     domain::Domain,
@@ -17,6 +16,7 @@ use super::{
 };
 use crate::{
     auth::Scope,
+    backends::figures::Unavailable,
     error::{Error, Kind, Result},
     tool::{Category, Definition, Route, Tool, page, tool},
 };
@@ -174,10 +174,10 @@ impl Tool for ListOpportunities {
                     return Ok(Opportunities {
                         opportunities: Vec::new(),
                         next_cursor: None,
-                        unavailable: vec![Unavailable {
-                            name: word.name(),
-                            reason: format!("The tenant's Odoo has no stage of that name; it has {}", stages.names()),
-                        }],
+                        unavailable: vec![Unavailable::new(
+                            word.name(),
+                            format!("The tenant's Odoo has no stage of that name; it has {}", stages.names()),
+                        )],
                     });
                 }
                 standing(ids)
@@ -240,10 +240,7 @@ impl Tool for PipelineStatus {
         let conversion_rate = share(won, won + lost);
         let unavailable = match conversion_rate {
             Some(_) => Vec::new(),
-            None => vec![Unavailable {
-                name: "conversion_rate",
-                reason: "No opportunity has been won or lost yet".to_owned(),
-            }],
+            None => vec![Unavailable::new("conversion_rate", "No opportunity has been won or lost yet")],
         };
         Ok(Pipeline {
             total_opportunities: by_stage.iter().map(|of| of.count).sum(),

@@ -132,7 +132,7 @@ impl Tool for InfraStatus {
             };
             status
                 .unavailable
-                .extend(names.iter().map(|name| Unavailable::new(name, reason.clone())));
+                .extend(names.iter().map(|name| Unavailable::new(*name, reason.clone())));
         }
         Ok(status)
     }

@@ -442,7 +442,7 @@ async fn of_two_who_connect_at_once_one_credential_stays_with_its_address() {
     let luna = slug("luna");
     let tenant = app.tenant(&luna).await;
     let user = app.user(&tenant, &["read:workflows"]).await;
-    let made: Vec<_> = (0..4)
+    let made: Vec<_> = (0..8)
         .map(|number| {
             let key = format!("key-{number}");
             (app.vendors.n8n(&format!("{luna}-{number}"), &key).0, key)
@@ -457,10 +457,9 @@ async fn of_two_who_connect_at_once_one_credential_stays_with_its_address() {
         }
     }))
     .await;
-    assert!(replies.iter().any(|reply| reply.status == 200));
-    for reply in &replies {
-        assert!([200, 409, 503].contains(&reply.status.as_u16()), "{}", reply.text);
-    }
+    let statuses: Vec<_> = replies.iter().map(|reply| reply.status.as_u16()).collect();
+    assert!(statuses.contains(&200), "{statuses:?}");
+    assert!(statuses.iter().all(|status| [200, 409].contains(status)), "{statuses:?}");
     user.get(LIST).await.assert_status(200);
 }
 

@@ -43,8 +43,9 @@ const IDLE_MS: i64 = 5_000;
 /// When to try again: soon where it was silent, later where it refused.
 const AGAIN_MS: i64 = 500;
 const REFUSED_AGAIN_MS: i64 = 5_000;
-/// How often a write is begun anew after somebody else wrote to the same path.
-const WRITES_MAX: usize = 3;
+/// How often a write is begun anew after somebody else wrote to the same path. Of several who connect at once only the last to say so
+/// is stored, and each of the others may be in between once: this many of them leave one who is stored.
+const WRITES_MAX: usize = 16;
 /// The longest secret id file.
 const SECRET_ID_MAX: u64 = 4096;
 

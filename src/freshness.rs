@@ -150,6 +150,8 @@ pub async fn forget(state: &State, change: &changes::Change) -> Result<()> {
             _ => state.connections.forget_all(),
         },
         Some(changes::Kind::Switch) => state.limits.switches.reload(&state.store).await?,
+        // Nothing keeps them warm yet.
+        Some(changes::Kind::Grant | changes::Kind::SigningKey) => {}
         // A newer version's change: better to read too much again than to go on with something old.
         None => state.forget_all().await?,
     }

@@ -17,6 +17,7 @@ pub mod id;
 pub mod idempotency;
 pub mod jobs;
 pub mod limits;
+pub mod oauth;
 pub mod sandbox;
 pub mod secrets;
 pub mod serve;

@@ -2,6 +2,7 @@
 
 mod agent;
 mod flood;
+pub mod jwt;
 mod scope;
 pub mod token;
 

@@ -6,6 +6,7 @@ mod docs;
 mod health;
 mod listing;
 pub mod mcp;
+mod oauth;
 mod openapi;
 mod problem;
 mod rest;

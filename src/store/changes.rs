@@ -10,10 +10,19 @@ pub enum Kind {
     Tenant,
     Connection,
     Switch,
+    Grant,
+    SigningKey,
 }
 
 impl Kind {
-    const ALL: [Kind; 4] = [Kind::Token, Kind::Tenant, Kind::Connection, Kind::Switch];
+    const ALL: [Kind; 6] = [
+        Kind::Token,
+        Kind::Tenant,
+        Kind::Connection,
+        Kind::Switch,
+        Kind::Grant,
+        Kind::SigningKey,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -21,6 +30,8 @@ impl Kind {
             Kind::Tenant => "tenant",
             Kind::Connection => "connection",
             Kind::Switch => "switch",
+            Kind::Grant => "grant",
+            Kind::SigningKey => "signing_key",
         }
     }
 }

@@ -364,22 +364,43 @@ mod tests {
             include_str!("../../migrations/postgres/0001_gateway.sql"),
             "change both together"
         );
-        for (table, sqlite, postgres) in [
+        let own = "tenant_id = app_tenant() or app_is_operator()";
+        let operators = "app_is_operator()";
+        let pairs: [(&[(&str, &str, &str)], &str, &str); 3] = [
             (
-                "kpis",
+                &[("kpis", "own", own)],
                 include_str!("../../migrations/sqlite/0003_kpis.sql"),
                 include_str!("../../migrations/postgres/0003_kpis.sql"),
             ),
             (
-                "usage_days",
+                &[("usage_days", "own", own)],
                 include_str!("../../migrations/sqlite/0004_usage_days.sql"),
                 include_str!("../../migrations/postgres/0004_usage_days.sql"),
             ),
-        ] {
-            let secured = format!(
-                "\nalter table {table} enable row level security;\nalter table {table} force row level security;\n\
-                 create policy own on {table} using (tenant_id = app_tenant() or app_is_operator());\n"
-            );
+            (
+                &[
+                    ("oauth_clients", "operator", operators),
+                    ("sign_ins", "operator", operators),
+                    ("signing_keys", "operator", operators),
+                    ("members", "own", own),
+                    ("grants", "own", own),
+                    ("authorization_codes", "own", own),
+                    ("refresh_tokens", "own", own),
+                ],
+                include_str!("../../migrations/sqlite/0005_sign_in.sql"),
+                include_str!("../../migrations/postgres/0005_sign_in.sql"),
+            ),
+        ];
+        for (tables, sqlite, postgres) in pairs {
+            let secured: String = tables
+                .iter()
+                .map(|(table, policy, whose)| {
+                    format!(
+                        "\nalter table {table} enable row level security;\nalter table {table} force row level security;\n\
+                         create policy {policy} on {table} using ({whose});\n"
+                    )
+                })
+                .collect();
             assert_eq!(as_postgres(sqlite) + &secured, postgres, "change both together");
         }
     }

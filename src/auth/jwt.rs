@@ -1,0 +1,1 @@
+//! Access tokens: JWTs that this gateway signed itself, or that an issuer did whom the operator has named.

@@ -1,0 +1,1 @@
+//! Grants: the connected applications of a tenant, and what each may do.

@@ -1,0 +1,1 @@
+//! Signing in by the operator's OpenID provider.

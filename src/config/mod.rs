@@ -6,6 +6,7 @@
 mod database;
 mod master_key;
 mod network;
+mod openid;
 mod otlp;
 mod redis;
 mod source;
@@ -19,6 +20,7 @@ pub use self::{
     database::Database,
     master_key::{KEY_BYTES, MasterKeySource, decode as decode_key, encode as hex},
     network::{Dns, Network, Origins, loopback},
+    openid::{OpenId, is_endpoint},
     otlp::Otlp,
     redis::RedisServers,
     source::{Problem, Settings},
@@ -58,6 +60,8 @@ pub struct Config {
     pub audit_days: u32,
     /// `SMARTERMCP_SHUTDOWN_SECS`: how long calls in flight may go on after a stop was asked for.
     pub shutdown: Duration,
+    /// `SMARTERMCP_OPENID_…`: the provider by which members may sign in; without it, they paste tokens.
+    pub openid: Option<OpenId>,
     /// `OTEL_…`: the collector that spans are sent to.
     pub otlp: Option<Otlp>,
     /// `SMARTERMCP_DRAIN_SECS`: how long readiness says 503 before the port is closed, so that a load balancer looks elsewhere first.
@@ -117,6 +121,7 @@ impl Config {
             services: Vec::new(),
             audit_days: DEFAULT_AUDIT_DAYS,
             shutdown: Duration::from_secs(DEFAULT_SHUTDOWN_SECS),
+            openid: None,
             otlp: None,
             drain: Duration::ZERO,
         }
@@ -174,6 +179,7 @@ impl Config {
             config.drain = Duration::from_secs(seconds);
         }
         config.services = settings.services()?;
+        config.openid = OpenId::read(settings)?;
         config.otlp = Otlp::read(settings)?;
         if settings.text("KAFKA_BROKERS").is_some() {
             return Err(Problem::new(

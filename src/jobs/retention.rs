@@ -54,6 +54,14 @@ pub async fn run(state: &State) -> Result<()> {
             break;
         }
     }
+    loop {
+        let mut tx = state.store.write(Reach::Operator).await?;
+        let count = store::sign_ins::prune(&mut tx, now, BATCH).await?;
+        tx.commit().await?;
+        if count < BATCH.unsigned_abs() {
+            break;
+        }
+    }
     let mut tx = state.store.write(Reach::Operator).await?;
     store::changes::prune(&mut tx, now - CHANGES_MS).await?;
     store::changes::bury(&mut tx, now - DAY_MS).await?;

@@ -19,6 +19,7 @@ use crate::{
     idempotency::{DEAD_AFTER_MS, Running},
     jobs,
     limits::Limits,
+    oauth::client::Clients,
     secrets::{Secrets, Vault},
     store::{self, Reach, Store},
     telemetry::{Metrics, Spans},
@@ -35,6 +36,8 @@ pub struct State {
     pub known: Arc<Known>,
     pub limits: Arc<Limits>,
     pub connections: Connections,
+    /// The applications that ask for access, and what guards them.
+    pub oauth_clients: Clients,
     pub audit: Arc<Audit>,
     pub metrics: Arc<Metrics>,
     /// Where a collector is set.
@@ -96,6 +99,7 @@ impl State {
         let state = Arc::new(Self {
             known: Arc::new(Known::new(config.admin_token.as_ref().map(crate::config::Secret::expose))),
             connections: Connections::new(backends::kinds(), config.network.clone()),
+            oauth_clients: Clients::new(&config, &base_url)?,
             health: Health::new(&config.services, clock.clone()),
             freshness: Freshness::new(revision, matches!(config.database, Database::Postgres { .. }), clock.clone()),
             running: Running::default(),

@@ -19,7 +19,7 @@ use crate::{
     idempotency::{DEAD_AFTER_MS, Running},
     jobs,
     limits::Limits,
-    oauth::client::Clients,
+    oauth::{client::Clients, openid},
     secrets::{Secrets, Vault},
     store::{self, Reach, Store},
     telemetry::{Metrics, Spans},
@@ -38,6 +38,8 @@ pub struct State {
     pub connections: Connections,
     /// The applications that ask for access, and what guards them.
     pub oauth_clients: Clients,
+    /// By whom members may sign in, where the operator has set one.
+    pub openid: Option<openid::Provider>,
     pub audit: Arc<Audit>,
     pub metrics: Arc<Metrics>,
     /// Where a collector is set.
@@ -100,6 +102,7 @@ impl State {
             known: Arc::new(Known::new(config.admin_token.as_ref().map(crate::config::Secret::expose))),
             connections: Connections::new(backends::kinds(), config.network.clone()),
             oauth_clients: Clients::new(&config, &base_url)?,
+            openid: config.openid.as_ref().map(openid::Provider::new).transpose()?,
             health: Health::new(&config.services, clock.clone()),
             freshness: Freshness::new(revision, matches!(config.database, Database::Postgres { .. }), clock.clone()),
             running: Running::default(),

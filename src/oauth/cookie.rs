@@ -31,7 +31,11 @@ impl Cookie {
     }
 
     fn is(self, state: &State, name: &str) -> bool {
-        let name = if is_https(state) { name.strip_prefix("__Host-") } else { Some(name) };
+        let name = if is_https(state) {
+            name.strip_prefix("__Host-")
+        } else {
+            Some(name)
+        };
         name == Some(self.name())
     }
 

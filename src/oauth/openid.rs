@@ -243,6 +243,28 @@ impl Provider {
 
     /// Exchanges the code (§3.1.3.1).
     async fn exchange(&self, state: &State, metadata: &Metadata, code: &str, trip: &Trip) -> Result<Tokens, Refused> {
+        #[derive(Deserialize)]
+        struct Said {
+            error: String,
+        }
+        let (status, body) = fetch(self.token_request(state, metadata, code, trip)?)
+            .await
+            .map_err(Refused::Away)?;
+        if status != StatusCode::OK {
+            let said = serde_json::from_slice::<Said>(&body)
+                .map(|said| code_of(&said.error))
+                .unwrap_or_default();
+            let why = format!("the token endpoint answers HTTP {} {said}", status.as_u16());
+            return Err(if status.is_server_error() {
+                Refused::Away(why)
+            } else {
+                Refused::Untrusted(why)
+            });
+        }
+        serde_json::from_slice(&body).map_err(|error| untrusted(&format!("the token endpoint's answer: {error}")))
+    }
+
+    fn token_request(&self, state: &State, metadata: &Metadata, code: &str, trip: &Trip) -> Result<reqwest::RequestBuilder> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "authorization_code")
             .append_pair("code", code)
@@ -272,17 +294,7 @@ impl Provider {
                 form.append_pair("client_id", &self.config.client_id);
             }
         }
-        let (status, body) = fetch(request.body(form.finish())).await.map_err(Refused::Away)?;
-        if status != StatusCode::OK {
-            #[derive(Deserialize)]
-            struct Said {
-                error: String,
-            }
-            let said = serde_json::from_slice::<Said>(&body).map(|said| code_of(&said.error)).unwrap_or_default();
-            let why = format!("the token endpoint answers HTTP {} {said}", status.as_u16());
-            return Err(if status.is_server_error() { Refused::Away(why) } else { Refused::Untrusted(why) });
-        }
-        serde_json::from_slice(&body).map_err(|error| untrusted(&format!("the token endpoint's answer: {error}")))
+        Ok(request.body(form.finish()))
     }
 
     /// Verifies an ID token (§3.1.3.7).
@@ -315,12 +327,18 @@ impl Provider {
         let holds = [
             (claims.iss == found.metadata.issuer, "another issuer's"),
             (is_for_us, "for another audience"),
-            (claims.azp.as_ref().is_none_or(|azp| *azp == self.config.client_id), "made for another party"),
+            (
+                claims.azp.as_ref().is_none_or(|azp| *azp == self.config.client_id),
+                "made for another party",
+            ),
             (claims.exp > now, "expired"),
             (claims.iat <= now + LEEWAY, "issued in the future"),
             (claims.nbf.is_none_or(|from| from <= now + LEEWAY), "not yet valid"),
             (
-                claims.nonce.as_ref().is_some_and(|said| bool::from(said.as_bytes().ct_eq(nonce.as_bytes()))),
+                claims
+                    .nonce
+                    .as_ref()
+                    .is_some_and(|said| bool::from(said.as_bytes().ct_eq(nonce.as_bytes()))),
                 "the answer to another request",
             ),
             (!claims.sub.is_empty() && claims.sub.len() <= SUBJECT_MAX, "nobody's"),
@@ -333,12 +351,17 @@ impl Provider {
 
     /// Asks for the address at the userinfo endpoint, which must speak of the same person (§5.3.2).
     async fn ask_address(&self, endpoint: &Url, access_token: &str, subject: &str) -> Result<Address, Refused> {
-        let request = self.http.get(endpoint.clone()).bearer_auth(access_token).header(header::ACCEPT, "application/json");
+        let request = self
+            .http
+            .get(endpoint.clone())
+            .bearer_auth(access_token)
+            .header(header::ACCEPT, "application/json");
         let (status, body) = fetch(request).await.map_err(Refused::Away)?;
         if status != StatusCode::OK {
             return Err(Refused::Away(format!("the userinfo endpoint answers HTTP {}", status.as_u16())));
         }
-        let told: UserInfo = serde_json::from_slice(&body).map_err(|error| untrusted(&format!("the userinfo endpoint's answer: {error}")))?;
+        let told: UserInfo =
+            serde_json::from_slice(&body).map_err(|error| untrusted(&format!("the userinfo endpoint's answer: {error}")))?;
         if told.sub != subject {
             return Err(untrusted("the userinfo endpoint speaks of another person"));
         }
@@ -373,7 +396,9 @@ impl Provider {
         struct Keys {
             keys: Vec<Value>,
         }
-        let metadata: Metadata = self.read(format!("{}/.well-known/openid-configuration", self.config.issuer)).await?;
+        let metadata: Metadata = self
+            .read(format!("{}/.well-known/openid-configuration", self.config.issuer))
+            .await?;
         // OpenID Connect Discovery 1.0 §4.3, but for a slash at the end.
         if metadata.issuer.trim_end_matches('/') != self.config.issuer {
             return Err(format!("it calls itself '{}'", code_of(&metadata.issuer)));
@@ -387,7 +412,11 @@ impl Provider {
         Ok(Found {
             metadata,
             // A key of a kind that is not known here hides no other.
-            keys: keys.into_iter().take(KEYS_MAX).filter_map(|key| serde_json::from_value(key).ok()).collect(),
+            keys: keys
+                .into_iter()
+                .take(KEYS_MAX)
+                .filter_map(|key| serde_json::from_value(key).ok())
+                .collect(),
             at: now,
         })
     }
@@ -413,7 +442,9 @@ impl Trip {
     fn begin(request: &str, now: i64) -> Result<Self> {
         let cookie = format!("{}.{now}.{}", *token::random(COOKIE_PREFIX), URL_SAFE_NO_PAD.encode(request));
         if cookie.len() > VALUE_MAX {
-            return Err(Error::invalid("The application's request is too long to take it along to the provider; sign in with a token"));
+            return Err(Error::invalid(
+                "The application's request is too long to take it along to the provider; sign in with a token",
+            ));
         }
         Ok(Self {
             cookie,
@@ -448,7 +479,11 @@ async fn admit(state: &State, issuer: String, subject: String, email: String) ->
     if store::members::of_person(&mut tx, &issuer, &subject).await?.is_empty() {
         let is_taken = store::members::is_invited(&mut tx, &email).await?;
         tx.undo().await?;
-        return Err(if is_taken { Refused::Taken(email) } else { Refused::NotInvited(email) });
+        return Err(if is_taken {
+            Refused::Taken(email)
+        } else {
+            Refused::NotInvited(email)
+        });
     }
     tx.commit().await?;
     Ok(Identity::Person { issuer, subject, email })
@@ -464,7 +499,10 @@ fn fits(key: &Jwk, header: &Header) -> bool {
         _ => false,
     };
     is_kind
-        && key.common.key_algorithm.is_none_or(|algorithm| algorithm == KeyAlgorithm::from(header.alg))
+        && key
+            .common
+            .key_algorithm
+            .is_none_or(|algorithm| algorithm == KeyAlgorithm::from(header.alg))
         && key.common.public_key_use != Some(PublicKeyUse::Encryption)
         && (header.kid.is_none() || header.kid == key.common.key_id)
 }

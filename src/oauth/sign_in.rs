@@ -144,8 +144,11 @@ pub async fn by_token(state: &State, pasted: &str, address: IpAddr) -> Result<Id
     // What is no header's value at all is refused, and counted, as a missing one.
     let caller = auth::authenticate(state, &headers, address).await?;
     if caller.is_operator() {
-        return Err(Error::new(Kind::Forbidden, "The operator's token holds no tenant's scopes; sign in with a tenant's own token")
-            .coded("operator_token"));
+        return Err(Error::new(
+            Kind::Forbidden,
+            "The operator's token holds no tenant's scopes; sign in with a tenant's own token",
+        )
+        .coded("operator_token"));
     }
     match (caller.token_id(), caller.tenant_id()) {
         // What an application was given opens no page where it could be given more.
@@ -210,7 +213,9 @@ async fn active(state: &State, id: TenantId) -> Result<Option<std::sync::Arc<aut
 pub fn normal_email(text: &str) -> Option<String> {
     let email = text.trim().to_lowercase();
     let (name, host) = email.rsplit_once('@')?;
-    let plain = !email.chars().any(|letter| letter.is_whitespace() || letter.is_control() || matches!(letter, ',' | ';' | '<' | '>'));
+    let plain = !email
+        .chars()
+        .any(|letter| letter.is_whitespace() || letter.is_control() || matches!(letter, ',' | ';' | '<' | '>'));
     (plain && !name.is_empty() && host.contains('.') && email.len() <= EMAIL_MAX).then_some(email)
 }
 
@@ -221,7 +226,15 @@ mod tests {
     #[test]
     fn an_address_is_compared_in_one_way() {
         assert_eq!(normal_email(" Ana@Luna.CL "), Some("ana@luna.cl".to_owned()));
-        for wrong in ["", "ana", "@luna.cl", "ana@luna", "ana@luna.cl, eva@luna.cl", "Ana <ana@luna.cl>", "ana\n@luna.cl"] {
+        for wrong in [
+            "",
+            "ana",
+            "@luna.cl",
+            "ana@luna",
+            "ana@luna.cl, eva@luna.cl",
+            "Ana <ana@luna.cl>",
+            "ana\n@luna.cl",
+        ] {
             assert_eq!(normal_email(wrong), None, "{wrong:?}");
         }
         assert_eq!(normal_email(&format!("{}@luna.cl", "a".repeat(EMAIL_MAX))), None);

@@ -82,8 +82,7 @@ impl Tool for InviteMember {
 
     async fn call(self, account: &Account) -> Result<Shown> {
         let tenant_id = account.tenant(self.tenant_id.as_deref()).await?.tenant.id;
-        let email = normal_email(&self.email)
-            .ok_or_else(|| Error::invalid("email: is no e-mail address; write it like ana@luna.cl"))?;
+        let email = normal_email(&self.email).ok_or_else(|| Error::invalid("email: is no e-mail address; write it like ana@luna.cl"))?;
         if self.scopes.contains(&Scope::AdminTenants) {
             return Err(Error::invalid(
                 "scopes: admin:tenants is not for members; whoever administers the tenant has a token for it",
@@ -106,7 +105,9 @@ impl Tool for InviteMember {
             created_by: account.made_by(),
         };
         if !store::members::insert(&mut tx, &made).await? {
-            return Err(Error::conflict("email: this address is invited already; remove that member first to invite anew").coded("already_invited"));
+            return Err(
+                Error::conflict("email: this address is invited already; remove that member first to invite anew").coded("already_invited"),
+            );
         }
         account.store(tx).await?;
         Ok(made.into())

@@ -50,7 +50,10 @@ async fn revoked(state: &State, visit: &Visit, body: Body) -> Result<Response, T
         return Err(visit.not_our_form(""));
     }
     // One that is not in the list is another's, or has gone: then there is nothing to do.
-    let place = own.applications.iter().position(|(_, row)| row.id.to_string() == sent.get("application"));
+    let place = own
+        .applications
+        .iter()
+        .position(|(_, row)| row.id.to_string() == sent.get("application"));
     let Some(place) = place else {
         return Ok(own.page(state, visit, None));
     };

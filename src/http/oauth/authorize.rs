@@ -148,7 +148,11 @@ impl<'a> Ready<'a> {
             problem,
             session: Session::new(state, visit, &self.signed_in, &self.grantors, self.request),
         };
-        let status = if ticked.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+        let status = if ticked.is_some() {
+            StatusCode::UNPROCESSABLE_ENTITY
+        } else {
+            StatusCode::OK
+        };
         page(status, &consent, Some(&self.asked.redirect_uri))
     }
 }
@@ -178,7 +182,10 @@ fn refused(visit: &Visit, error: &Error) -> Turn {
     let notice = Notice {
         detail: Some(error.message().to_owned()),
         ..visit.notice(
-            visit.say("La aplicación pidió algo que no vale", "The application asked for something that is not good"),
+            visit.say(
+                "La aplicación pidió algo que no vale",
+                "The application asked for something that is not good",
+            ),
             visit.say(
                 "No se le dio nada. Vuelve a ella e inténtalo de nuevo; si sigue, muestra esto a quien la hizo:",
                 "It was given nothing. Go back to it and try again; if it stays so, show this to whoever made it:",

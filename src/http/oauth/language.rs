@@ -97,14 +97,8 @@ impl Language {
                 "Ver, desplegar y reiniciar tus servicios y contenedores",
                 "See, deploy and restart your services and containers",
             ),
-            Scope::ReadWorkflows => self.say(
-                "Ver tus flujos de trabajo y sus ejecuciones",
-                "See your workflows and how they ran",
-            ),
-            Scope::WriteWorkflows => self.say(
-                "Ver, crear y ejecutar tus flujos de trabajo",
-                "See, create and run your workflows",
-            ),
+            Scope::ReadWorkflows => self.say("Ver tus flujos de trabajo y sus ejecuciones", "See your workflows and how they ran"),
+            Scope::WriteWorkflows => self.say("Ver, crear y ejecutar tus flujos de trabajo", "See, create and run your workflows"),
             Scope::ReadAnalytics => self.say(
                 "Ver tus indicadores, tableros e informes",
                 "See your figures, dashboards and reports",
@@ -121,14 +115,8 @@ impl Language {
                 "Ver las conversaciones con tus clientes y cómo va la atención",
                 "See the conversations with your customers and how support is doing",
             ),
-            Scope::ReadBots => self.say(
-                "Ver tus bots y sus conversaciones",
-                "See your bots and their conversations",
-            ),
-            Scope::WriteBots => self.say(
-                "Ver, cambiar y publicar tus bots",
-                "See, change and publish your bots",
-            ),
+            Scope::ReadBots => self.say("Ver tus bots y sus conversaciones", "See your bots and their conversations"),
+            Scope::WriteBots => self.say("Ver, cambiar y publicar tus bots", "See, change and publish your bots"),
             Scope::AdminTenants => self.say(
                 "Administrar tu cuenta: tokens, miembros, conexiones y sus credenciales",
                 "Administer your account: tokens, members, connections and their credentials",

@@ -4,7 +4,11 @@
 //! No page has a script. Its one style is inside it, named by its hash in the policy; its forms go here, and on to the application
 //! that asked. `Referrer-Policy: same-origin` and not `no-referrer`, with which browsers send `Origin: null` with our own forms.
 
-use std::{net::IpAddr, sync::{Arc, LazyLock}, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use askama::Template;
 use axum::{
@@ -117,7 +121,7 @@ impl Visit {
     }
 
     /// A page that says one thing.
-    pub fn notice(&self, title: &str, text: impl Into<String>) -> Notice {
+    pub fn notice(&self, title: &str, text: impl Into<String>) -> Notice<'static> {
         Notice {
             language: self.language,
             title: title.to_owned(),
@@ -160,11 +164,15 @@ impl Form {
 
     /// The first of this name; empty where there is none.
     pub fn get(&self, name: &str) -> &str {
-        self.all(name).next().unwrap_or_default()
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -227,7 +235,9 @@ pub fn as_parameter(request: &str) -> String {
         "" => String::new(),
         request => format!(
             "?{}",
-            form_urlencoded::Serializer::new(String::new()).append_pair("request", request).finish()
+            form_urlencoded::Serializer::new(String::new())
+                .append_pair("request", request)
+                .finish()
         ),
     }
 }
@@ -409,10 +419,16 @@ mod tests {
     #[test]
     fn a_request_leads_to_its_page_and_nowhere_else() {
         assert_eq!(request_path(""), "/oauth/applications");
-        assert_eq!(request_path("client_id=x&scope=read%3Acrm"), "/oauth/authorize?client_id=x&scope=read%3Acrm");
+        assert_eq!(
+            request_path("client_id=x&scope=read%3Acrm"),
+            "/oauth/authorize?client_id=x&scope=read%3Acrm"
+        );
         for evil in ["//evil.example/", "#x", "a=\r\nSet-Cookie: x=y", "x y\u{e9}"] {
             let path = request_path(evil);
-            assert!(path.starts_with("/oauth/authorize?") && HeaderValue::try_from(&path).is_ok() && !path.contains('#'), "{path}");
+            assert!(
+                path.starts_with("/oauth/authorize?") && HeaderValue::try_from(&path).is_ok() && !path.contains('#'),
+                "{path}"
+            );
         }
     }
 }

@@ -135,7 +135,10 @@ fn provider<'a>(state: &'a State, visit: &Visit) -> Result<&'a Provider, Turn> {
     state.openid.as_ref().ok_or_else(|| {
         let notice = visit.notice(
             visit.say("No se puede entrar así", "There is no such way in"),
-            visit.say("Esta instalación no tiene un proveedor OpenID.", "This installation has no OpenID provider."),
+            visit.say(
+                "Esta instalación no tiene un proveedor OpenID.",
+                "This installation has no OpenID provider.",
+            ),
         );
         page(StatusCode::NOT_FOUND, &notice, None).into()
     })
@@ -236,7 +239,9 @@ pub async fn sign_out(Shared(state): Shared<Arc<State>>, request: Request) -> Re
 /// Begins the session, and goes on to what the member was about to see.
 async fn enter(state: &State, identity: &Identity, request: &str) -> Result<Response, Turn> {
     match identity {
-        Identity::Token { token_id, tenant_id } => tracing::info!(tenant = %tenant_id, token = %token_id, "somebody signed in with a token"),
+        Identity::Token { token_id, tenant_id } => {
+            tracing::info!(tenant = %tenant_id, token = %token_id, "somebody signed in with a token");
+        }
         Identity::Person { issuer, subject, .. } => tracing::info!(issuer, subject, "a member signed in"),
     }
     let session = sign_in::begin(state, identity).await?;

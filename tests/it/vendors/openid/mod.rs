@@ -249,7 +249,12 @@ async fn jwks(Shared(played): Played) -> Result<Json<Value>, Response> {
 
 async fn authorize(Shared(played): Played, Query(asked): Query<HashMap<String, String>>) -> Result<Redirect, Response> {
     let provider = up(&played)?;
-    for (name, value) in [("response_type", "code"), ("client_id", CLIENT), ("scope", "openid email"), ("code_challenge_method", "S256")] {
+    for (name, value) in [
+        ("response_type", "code"),
+        ("client_id", CLIENT),
+        ("scope", "openid email"),
+        ("code_challenge_method", "S256"),
+    ] {
         assert_eq!(asked.get(name).map(String::as_str), Some(value), "{name}");
     }
     let code = uuid::Uuid::new_v4().to_string();
@@ -285,7 +290,9 @@ async fn token(Shared(played): Played, headers: HeaderMap, body: String) -> Resu
     if !verified || form["redirect_uri"] != redirect_uri || form["grant_type"] != "authorization_code" {
         return Err(refused("invalid_grant"));
     }
-    Ok(Json(json!({ "id_token": provider.id_token(&nonce), "access_token": "access", "token_type": "Bearer", "expires_in": 300 })))
+    Ok(Json(
+        json!({ "id_token": provider.id_token(&nonce), "access_token": "access", "token_type": "Bearer", "expires_in": 300 }),
+    ))
 }
 
 async fn userinfo(Shared(played): Played, headers: HeaderMap) -> Result<Json<Value>, Response> {

@@ -17,6 +17,7 @@ pub mod oauth_clients;
 pub mod plans;
 pub mod refresh_tokens;
 pub mod services;
+pub mod signing_keys;
 pub mod switches;
 pub mod tenants;
 pub mod tokens;

@@ -4,6 +4,7 @@
 //! the variable, what is wrong with it and what would be right.
 
 mod database;
+mod issuers;
 mod master_key;
 mod network;
 mod openid;
@@ -18,6 +19,7 @@ use url::Url;
 
 pub use self::{
     database::Database,
+    issuers::Issuer,
     master_key::{KEY_BYTES, MasterKeySource, decode as decode_key, encode as hex},
     network::{Dns, Network, Origins, loopback},
     openid::{OpenId, is_endpoint},
@@ -62,6 +64,10 @@ pub struct Config {
     pub shutdown: Duration,
     /// `SMARTERMCP_OPENID_…`: the provider by which members may sign in; without it, they paste tokens.
     pub openid: Option<OpenId>,
+    /// `SMARTERMCP_SIGN_IN`: whether the gateway is an authorization server itself.
+    pub sign_in: bool,
+    /// `SMARTERMCP_ISSUER` and what belongs to it, and `[issuers.NAME]` of the file: others whose access tokens are taken.
+    pub issuers: Vec<Issuer>,
     /// `OTEL_…`: the collector that spans are sent to.
     pub otlp: Option<Otlp>,
     /// `SMARTERMCP_DRAIN_SECS`: how long readiness says 503 before the port is closed, so that a load balancer looks elsewhere first.
@@ -122,6 +128,8 @@ impl Config {
             audit_days: DEFAULT_AUDIT_DAYS,
             shutdown: Duration::from_secs(DEFAULT_SHUTDOWN_SECS),
             openid: None,
+            sign_in: true,
+            issuers: Vec::new(),
             otlp: None,
             drain: Duration::ZERO,
         }
@@ -180,6 +188,8 @@ impl Config {
         }
         config.services = settings.services()?;
         config.openid = OpenId::read(settings)?;
+        config.sign_in = issuers::sign_in(settings)?;
+        config.issuers = Issuer::read_all(settings)?;
         config.otlp = Otlp::read(settings)?;
         if settings.text("KAFKA_BROKERS").is_some() {
             return Err(Problem::new(

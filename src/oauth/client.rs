@@ -4,12 +4,7 @@
 //! Document is fetched from the address that is the client's id, on the word of a stranger: never from inside a private network,
 //! never over a redirect, within a size and a time, and seldom from one address. No client has a secret: PKCE is what binds a code to it.
 
-use std::{
-    net::IpAddr,
-    num::NonZeroU32,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::Quota;
 use http::{StatusCode, header};
@@ -69,7 +64,8 @@ impl Client {
     pub fn redirect_uri(&self, asked: &str) -> Option<Url> {
         let url = Url::parse(asked).ok()?;
         let known = self.redirect_uris.iter().any(|known| {
-            known == asked || Url::parse(known).is_ok_and(|known| is_native(&known) && is_native(&url) && portless(known) == portless(url.clone()))
+            known == asked
+                || Url::parse(known).is_ok_and(|known| is_native(&known) && is_native(&url) && portless(known) == portless(url.clone()))
         });
         known.then_some(url)
     }
@@ -145,7 +141,9 @@ struct Kept {
 
 impl std::fmt::Debug for Clients {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Clients").field("documents", &self.documents.len()).finish_non_exhaustive()
+        f.debug_struct("Clients")
+            .field("documents", &self.documents.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -188,7 +186,9 @@ impl Clients {
                 uri: None,
                 metadata: false,
             })),
-            None => Err(unknown("This application is not registered here, or was so long ago that it was forgotten. Let it connect anew: most do when their stored sign-in is removed")),
+            None => Err(unknown(
+                "This application is not registered here, or was so long ago that it was forgotten. Let it connect anew: most do when their stored sign-in is removed",
+            )),
         }
     }
 
@@ -208,9 +208,11 @@ impl Clients {
         };
         let mut tx = state.store.write(Reach::Operator).await?;
         if store::oauth_clients::count_unused(&mut tx).await? >= UNUSED_MAX {
-            return Err(Error::unavailable("Too many applications have registered here and were never used; try again tomorrow")
-                .coded("too_many_clients")
-                .retry_after(3600));
+            return Err(
+                Error::unavailable("Too many applications have registered here and were never used; try again tomorrow")
+                    .coded("too_many_clients")
+                    .retry_after(3600),
+            );
         }
         store::oauth_clients::insert(&mut tx, &row).await?;
         tx.commit().await?;
@@ -222,7 +224,8 @@ impl Clients {
         if let Some(kept) = self.documents.get(id).filter(|kept| kept.until > now) {
             return Ok(kept.client);
         }
-        let url = document_url(id).ok_or_else(|| unknown("client_id: must be an https address with a path, without a fragment, dot segments or a user"))?;
+        let url = document_url(id)
+            .ok_or_else(|| unknown("client_id: must be an https address with a path, without a fragment, dot segments or a user"))?;
         self.fetched.check(address)?;
         self.fetched.count(address)?;
         let Ok(_place) = self.fetches.try_acquire() else {
@@ -303,24 +306,34 @@ fn read_document(id: &str, body: &[u8]) -> Result<Client> {
         return Err(unknown("The document at client_id names another client_id than its own address"));
     }
     if document.client_secret.is_some() || document.token_endpoint_auth_method.is_some_and(|method| method != "none") {
-        return Err(unknown("The document at client_id asks for a client secret or key; this gateway takes token_endpoint_auth_method none, with PKCE"));
+        return Err(unknown(
+            "The document at client_id asks for a client secret or key; this gateway takes token_endpoint_auth_method none, with PKCE",
+        ));
     }
     let uris = document.redirect_uris;
     if uris.is_empty() || uris.len() > REDIRECT_URIS_MAX || !uris.iter().all(|uri| is_redirect_uri(uri)) {
-        return Err(unknown("The document at client_id must hold 1 to 20 redirect_uris over https, to localhost, or with a scheme of the application's own"));
+        return Err(unknown(
+            "The document at client_id must hold 1 to 20 redirect_uris over https, to localhost, or with a scheme of the application's own",
+        ));
     }
     Ok(Client {
         name: shown_name(document.client_name.as_deref()).ok_or_else(|| unknown("The document at client_id has no client_name"))?,
         id: id.to_owned(),
         redirect_uris: uris,
-        uri: document.client_uri.and_then(|uri| Url::parse(&uri).ok()).filter(|uri| uri.scheme() == "https"),
+        uri: document
+            .client_uri
+            .and_then(|uri| Url::parse(&uri).ok())
+            .filter(|uri| uri.scheme() == "https"),
         metadata: true,
     })
 }
 
 /// How long a document may be kept (RFC 9111 §5.2.2), within bounds.
 fn keep_ms(headers: &http::HeaderMap) -> i64 {
-    let said = headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let said = headers
+        .get(header::CACHE_CONTROL)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let mut keep = KEPT_USUALLY_MS;
     for directive in said.split(',').map(|directive| directive.trim().to_ascii_lowercase()) {
         if directive == "no-store" || directive == "no-cache" {

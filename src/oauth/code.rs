@@ -132,17 +132,26 @@ fn check(state: &State, stored: &str, client_id: &str, verifier: &str, form: &Pa
         return Err(Refused::Said("invalid_grant", "the code was given to another client"));
     }
     if form.get("redirect_uri").is_some_and(|uri| !is_same(uri, &allowed.redirect_uri)) {
-        return Err(Refused::Said("invalid_grant", "redirect_uri is not the one of the authorization request"));
+        return Err(Refused::Said(
+            "invalid_grant",
+            "redirect_uri is not the one of the authorization request",
+        ));
     }
     let made = BASE64URL.encode(Sha256::digest(verifier.as_bytes()));
     if !is_verifier(verifier) || !bool::from(made.as_bytes().ct_eq(allowed.code_challenge.as_bytes())) {
-        return Err(Refused::Said("invalid_grant", "code_verifier does not fit the code_challenge (RFC 7636 §4.6)"));
+        return Err(Refused::Said(
+            "invalid_grant",
+            "code_verifier does not fit the code_challenge (RFC 7636 §4.6)",
+        ));
     }
     if form
         .get("resource")
         .is_some_and(|asked| request::resource(state, asked).as_ref() != Some(&allowed.resource))
     {
-        return Err(Refused::Said("invalid_target", "resource is not the one of the authorization request"));
+        return Err(Refused::Said(
+            "invalid_target",
+            "resource is not the one of the authorization request",
+        ));
     }
     Ok(allowed)
 }

@@ -69,8 +69,14 @@ pub async fn exchange(state: &State, client_id: &str, form: &Parameters) -> Resu
     if scopes.given().next().is_none() {
         return Err(ENDED);
     }
-    if form.get("resource").is_some_and(|asked| resource(state, asked).as_ref() != Some(&grant.resource)) {
-        return Err(Refused::Said("invalid_target", "resource is not the one that was granted (RFC 8707 §2.2)"));
+    if form
+        .get("resource")
+        .is_some_and(|asked| resource(state, asked).as_ref() != Some(&grant.resource))
+    {
+        return Err(Refused::Said(
+            "invalid_target",
+            "resource is not the one that was granted (RFC 8707 §2.2)",
+        ));
     }
     let next = token::of(token::REFRESH_PREFIX, &state.secrets.hash("refresh", text.as_bytes()));
     store::refresh_tokens::insert(&mut tx, &TokenHash::of(&next), grant.tenant_id, grant.id, now, end(&grant, now)).await?;
@@ -91,7 +97,10 @@ pub async fn owner(tx: &mut Tx, text: &str) -> Result<Option<(TenantId, TokenId)
 }
 
 const UNKNOWN: Refused = Refused::Said("invalid_grant", "the refresh token is unknown");
-const ENDED: Refused = Refused::Said("invalid_grant", "what was granted has ended or was revoked; the application must be allowed anew");
+const ENDED: Refused = Refused::Said(
+    "invalid_grant",
+    "what was granted has ended or was revoked; the application must be allowed anew",
+);
 
 fn end(grant: &Row, now: i64) -> i64 {
     grant.expires_at.min(now + IDLE_MS)

@@ -49,11 +49,7 @@ pub enum Refused {
 pub async fn check(state: &State, query: &str, address: IpAddr) -> Result<Asked, Refused> {
     let parameters = Parameters::read(query).map_err(Refused::Shown)?;
     let client_id = parameters.get("client_id").ok_or_else(|| shown("client_id is missing"))?;
-    let client = state
-        .oauth_clients
-        .find(state, client_id, address)
-        .await
-        .map_err(Refused::Shown)?;
+    let client = state.oauth_clients.find(state, client_id, address).await.map_err(Refused::Shown)?;
     let asked_uri = parameters.get("redirect_uri").ok_or_else(|| shown("redirect_uri is missing"))?;
     let redirect_uri = client
         .redirect_uri(asked_uri)
@@ -122,21 +118,36 @@ fn read(state: &State, parameters: &Parameters) -> Result<(String, Scopes, Strin
     let challenge = match (parameters.get("code_challenge"), parameters.get("code_challenge_method")) {
         (Some(challenge), Some("S256")) => challenge,
         (Some(_), _) => return Err(Fault("invalid_request", "code_challenge_method must be S256 (RFC 7636 §4.3)")),
-        (None, _) => return Err(Fault("invalid_request", "code_challenge is missing: PKCE is required (RFC 7636 §4.4.1)")),
+        (None, _) => {
+            return Err(Fault(
+                "invalid_request",
+                "code_challenge is missing: PKCE is required (RFC 7636 §4.4.1)",
+            ));
+        }
     };
     let base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if challenge.len() != CHALLENGE_LENGTH || !challenge.bytes().all(base64url) {
-        return Err(Fault("invalid_request", "code_challenge is no SHA-256 in base64url (RFC 7636 §4.2)"));
+        return Err(Fault(
+            "invalid_request",
+            "code_challenge is no SHA-256 in base64url (RFC 7636 §4.2)",
+        ));
     }
     let resource = match parameters.get("resource") {
         Some(asked) => resource(state, asked).ok_or(Fault("invalid_target", "resource is none of this gateway's (RFC 8707 §2)"))?,
-        None => return Err(Fault("invalid_target", "resource is missing: the URL of the MCP endpoint (RFC 8707 §2)")),
+        None => {
+            return Err(Fault(
+                "invalid_target",
+                "resource is missing: the URL of the MCP endpoint (RFC 8707 §2)",
+            ));
+        }
     };
     if let Some("none") = parameters.get("prompt") {
         return Err(Fault("interaction_required", "a member has to allow it on a page"));
     }
-    let scopes = asked_scopes(parameters.get("scope").unwrap_or_default())
-        .ok_or(Fault("invalid_scope", "scope holds one that this gateway does not have; see scopes_supported"))?;
+    let scopes = asked_scopes(parameters.get("scope").unwrap_or_default()).ok_or(Fault(
+        "invalid_scope",
+        "scope holds one that this gateway does not have; see scopes_supported",
+    ))?;
     Ok((resource, scopes, challenge.to_owned()))
 }
 

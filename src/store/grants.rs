@@ -134,6 +134,29 @@ pub async fn hand_over(tx: &mut Tx, tenant: TenantId, from: &str, to: &str) -> R
     Ok(())
 }
 
+/// Notes when grants were last used.
+pub async fn touch(tx: &mut Tx, uses: &[(TokenId, i64)]) -> Result<()> {
+    for (id, at) in uses {
+        sqlx::query("update grants set used_at = $2 where id = $1 and (used_at is null or used_at < $2)")
+            .bind(id.to_string())
+            .bind(*at)
+            .execute(tx.connection())
+            .await?;
+    }
+    Ok(())
+}
+
+/// Those that were revoked since a moment, and when.
+pub async fn revoked_since(tx: &mut Tx, since: i64) -> Result<Vec<(TokenId, i64)>> {
+    let rows = sqlx::query("select id, revoked_at from grants where revoked_at >= $1")
+        .bind(since)
+        .fetch_all(tx.connection())
+        .await?;
+    rows.iter()
+        .map(|row| Ok((TokenId::stored(&column::<String>(row, "id")?)?, column(row, "revoked_at")?)))
+        .collect()
+}
+
 /// What a member may do, while he is one.
 pub async fn member_scopes(tx: &mut Tx, tenant: TenantId, member: &str) -> Result<Option<Scopes>> {
     let row = sqlx::query("select scopes from members where tenant_id = $1 and id = $2")
@@ -141,7 +164,8 @@ pub async fn member_scopes(tx: &mut Tx, tenant: TenantId, member: &str) -> Resul
         .bind(member)
         .fetch_optional(tx.connection())
         .await?;
-    row.map(|row| Ok(Scopes::from_stored(&column::<String>(&row, "scopes")?))).transpose()
+    row.map(|row| Ok(Scopes::from_stored(&column::<String>(&row, "scopes")?)))
+        .transpose()
 }
 
 /// Removes those that ended before a moment, and with them what is left of their refresh tokens.

@@ -19,6 +19,7 @@ pub mod plans;
 pub mod refresh_tokens;
 pub mod services;
 pub mod sign_ins;
+pub mod signing_keys;
 pub mod switches;
 pub mod tenants;
 pub mod tokens;

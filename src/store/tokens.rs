@@ -135,6 +135,17 @@ pub async fn touch(tx: &mut Tx, uses: &[(TokenId, i64)]) -> Result<()> {
     Ok(())
 }
 
+/// Those that were revoked since a moment, and when.
+pub async fn revoked_since(tx: &mut Tx, since: i64) -> Result<Vec<(TokenId, i64)>> {
+    let rows = sqlx::query("select id, revoked_at from tokens where revoked_at >= $1")
+        .bind(since)
+        .fetch_all(tx.connection())
+        .await?;
+    rows.iter()
+        .map(|row| Ok((TokenId::stored(&column::<String>(row, "id")?)?, column(row, "revoked_at")?)))
+        .collect()
+}
+
 /// Revokes every stored token of the operator, and says how many there were.
 pub async fn revoke_operators(tx: &mut Tx, at: i64) -> Result<Vec<TokenId>> {
     let rows = sqlx::query("update tokens set revoked_at = $1 where tenant_id is null and revoked_at is null returning id")

@@ -1,7 +1,13 @@
 //! The authorization server as clients meet it: registration, codes, refresh tokens, revocation, and what each says when it is wrong.
 //! What a member sees is in `sign_in`.
 
-use std::{net::SocketAddr, sync::{Arc, atomic::{AtomicUsize, Ordering}}};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use axum::{Router, response::IntoResponse, routing::get};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
@@ -85,7 +91,10 @@ impl<'a> Flow<'a> {
         assert!(reply.status.is_redirection(), "{} {}", reply.status, reply.text);
         let location = Url::parse(reply.header("location")).unwrap();
         assert!(location.as_str().starts_with(REDIRECT), "{location}");
-        location.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+        location
+            .query_pairs()
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect()
     }
 
     /// A member allows it; the code.
@@ -111,7 +120,16 @@ impl<'a> Flow<'a> {
     }
 
     async fn refresh(&self, token: &str) -> Reply {
-        post(self.app, "/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", &self.client_id)]).await
+        post(
+            self.app,
+            "/oauth/token",
+            &[
+                ("grant_type", "refresh_token"),
+                ("refresh_token", token),
+                ("client_id", &self.client_id),
+            ],
+        )
+        .await
     }
 }
 
@@ -154,7 +172,10 @@ fn assert_error(reply: &Reply, status: u16, error: &str) {
 }
 
 fn bearer<'a>(app: &App, answer: &'a Value) -> (User, &'a str) {
-    (app.user_of(answer["access_token"].as_str().unwrap()), answer["refresh_token"].as_str().unwrap())
+    (
+        app.user_of(answer["access_token"].as_str().unwrap()),
+        answer["refresh_token"].as_str().unwrap(),
+    )
 }
 
 // From registration to a call.
@@ -164,7 +185,12 @@ async fn an_application_registers_is_allowed_and_calls() {
     let app = App::start().await;
     let (tenant, pasted, _) = app.business("luna").await;
     let client_id = register(&app, json!({ "client_name": "MCP CLI Proxy", "redirect_uris": [REDIRECT], "application_type": "native", "token_endpoint_auth_method": "none" })).await;
-    let flow = Flow { app: &app, client_id, tenant, pasted };
+    let flow = Flow {
+        app: &app,
+        client_id,
+        tenant,
+        pasted,
+    };
     let code = flow.code().await;
     let reply = flow.fetch(&code, &[]).await;
     reply.assert_status(200);
@@ -186,7 +212,11 @@ async fn what_is_stored_of_a_flow_are_hashes() {
     let flow = Flow::start(&app, "luna").await;
     let code = flow.code().await;
     let answer = flow.fetch(&code, &[]).await.json;
-    for secret in [code.as_str(), answer["access_token"].as_str().unwrap(), answer["refresh_token"].as_str().unwrap()] {
+    for secret in [
+        code.as_str(),
+        answer["access_token"].as_str().unwrap(),
+        answer["refresh_token"].as_str().unwrap(),
+    ] {
         assert!(!crate::app::folder_holds(app.folder(), secret).await);
     }
 }
@@ -200,13 +230,29 @@ async fn a_registration_that_is_wrong_says_what_is_rfc_7591_3_2_2() {
         let app = &app;
         async move { app.nobody().post("/oauth/register", body).await }
     };
-    for uris in [json!([]), json!(["http://app.example.cl/cb"]), json!(["javascript:alert(1)"]), json!(["https://app.example.cl/#x"])] {
+    for uris in [
+        json!([]),
+        json!(["http://app.example.cl/cb"]),
+        json!(["javascript:alert(1)"]),
+        json!(["https://app.example.cl/#x"]),
+    ] {
         assert_error(&ask(json!({ "redirect_uris": uris })).await, 400, "invalid_redirect_uri");
     }
-    assert_error(&ask(json!({ "redirect_uris": [REDIRECT], "grant_types": ["client_credentials"] })).await, 400, "invalid_client_metadata");
-    assert_error(&ask(json!({ "redirect_uris": [REDIRECT], "response_types": ["token"] })).await, 400, "invalid_client_metadata");
+    assert_error(
+        &ask(json!({ "redirect_uris": [REDIRECT], "grant_types": ["client_credentials"] })).await,
+        400,
+        "invalid_client_metadata",
+    );
+    assert_error(
+        &ask(json!({ "redirect_uris": [REDIRECT], "response_types": ["token"] })).await,
+        400,
+        "invalid_client_metadata",
+    );
     assert_error(&ask(json!([])).await, 400, "invalid_client_metadata");
-    let large = app.nobody().post("/oauth/register", json!({ "client_name": "x".repeat(100_000) })).await;
+    let large = app
+        .nobody()
+        .post("/oauth/register", json!({ "client_name": "x".repeat(100_000) }))
+        .await;
     large.assert_status(413);
     let none = ask(json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "client_secret_post" })).await;
     assert_eq!(none.json["token_endpoint_auth_method"], "none");
@@ -233,7 +279,12 @@ async fn a_client_that_nobody_uses_is_forgotten_and_told_to_register_anew() {
     smartermcp::jobs::retain(&app.state).await.unwrap();
     let (_, refresh) = bearer(&app, &answer);
     flow.refresh(refresh).await.assert_status(200);
-    let gone = post(&app, "/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", refresh), ("client_id", &unused)]).await;
+    let gone = post(
+        &app,
+        "/oauth/token",
+        &[("grant_type", "refresh_token"), ("refresh_token", refresh), ("client_id", &unused)],
+    )
+    .await;
     assert_error(&gone, 401, "invalid_client");
 }
 
@@ -269,14 +320,30 @@ async fn a_request_that_is_wrong_is_turned_back_with_state_and_issuer() {
         (&[("response_type", "")], "invalid_request", "RFC 6749 §4.1.2.1"),
         (&[("code_challenge", "")], "invalid_request", "RFC 7636 §4.4.1"),
         (&[("code_challenge_method", "plain")], "invalid_request", "RFC 7636 §4.4.1"),
-        (&[("code_challenge_method", "")], "invalid_request", "RFC 7636 §4.3: plain is the default"),
+        (
+            &[("code_challenge_method", "")],
+            "invalid_request",
+            "RFC 7636 §4.3: plain is the default",
+        ),
         (&[("code_challenge", "too-short")], "invalid_request", "RFC 7636 §4.2"),
         (&[("resource", "")], "invalid_target", "RFC 8707 §2: missing"),
-        (&[("resource", "https://other.example.cl/mcp")], "invalid_target", "RFC 8707 §2: unknown"),
-        (&[("resource", "http://127.0.0.1:1/mcp")], "invalid_target", "RFC 8707 §2: another port"),
+        (
+            &[("resource", "https://other.example.cl/mcp")],
+            "invalid_target",
+            "RFC 8707 §2: unknown",
+        ),
+        (
+            &[("resource", "http://127.0.0.1:1/mcp")],
+            "invalid_target",
+            "RFC 8707 §2: another port",
+        ),
         (&[("scope", "read:workflows read:moon")], "invalid_scope", "RFC 6749 §4.1.2.1"),
         (&[("prompt", "none")], "interaction_required", "OpenID Connect Core §3.1.2.6"),
-        (&[("request_uri", "https://evil.example.cl/r")], "request_not_supported", "RFC 9101 §6"),
+        (
+            &[("request_uri", "https://evil.example.cl/r")],
+            "request_not_supported",
+            "RFC 9101 §6",
+        ),
     ] {
         let told = flow.turned_back(changes).await;
         let value = |name: &str| told.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
@@ -297,8 +364,16 @@ async fn a_code_with_the_wrong_verifier_is_refused_and_gone_rfc_7636_4_6() {
     let wrong = "another-verifier-of-forty-three-characters-or-more-01234";
     assert_error(&flow.fetch(&code, &[("code_verifier", wrong)]).await, 400, "invalid_grant");
     assert_error(&flow.fetch(&code, &[]).await, 400, "invalid_grant");
-    assert_error(&flow.fetch(&flow.code().await, &[("code_verifier", "")]).await, 400, "invalid_request");
-    assert_error(&flow.fetch(&flow.code().await, &[("code_verifier", &challenge())]).await, 400, "invalid_grant");
+    assert_error(
+        &flow.fetch(&flow.code().await, &[("code_verifier", "")]).await,
+        400,
+        "invalid_request",
+    );
+    assert_error(
+        &flow.fetch(&flow.code().await, &[("code_verifier", &challenge())]).await,
+        400,
+        "invalid_grant",
+    );
 }
 
 #[tokio::test]
@@ -343,8 +418,16 @@ async fn a_code_of_another_client_redirect_or_resource_is_refused() {
     let flow = Flow::start(&app, "luna").await;
     let other = register(&app, json!({ "redirect_uris": [REDIRECT] })).await;
     for (changes, error, rfc) in [
-        (&[("client_id", other.as_str())][..], "invalid_grant", "RFC 6749 §4.1.3: another client's"),
-        (&[("redirect_uri", "http://localhost:9/oauth/callback")], "invalid_grant", "RFC 6749 §4.1.3: redirect_uri"),
+        (
+            &[("client_id", other.as_str())][..],
+            "invalid_grant",
+            "RFC 6749 §4.1.3: another client's",
+        ),
+        (
+            &[("redirect_uri", "http://localhost:9/oauth/callback")],
+            "invalid_grant",
+            "RFC 6749 §4.1.3: redirect_uri",
+        ),
         (&[("resource", app.base().as_str())], "invalid_target", "RFC 8707 §2.2"),
         (&[("resource", "https://other.example.cl/")], "invalid_target", "RFC 8707 §2.2"),
     ] {
@@ -352,10 +435,16 @@ async fn a_code_of_another_client_redirect_or_resource_is_refused() {
         assert_error(&reply, 400, error);
         println!("{rfc}: {}", reply.json["error_description"]);
     }
-    let stranger = flow.fetch(&flow.code().await, &[("client_id", "22222222-2222-4222-8222-222222222222")]).await;
+    let stranger = flow
+        .fetch(&flow.code().await, &[("client_id", "22222222-2222-4222-8222-222222222222")])
+        .await;
     assert_error(&stranger, 401, "invalid_client");
     assert_error(&flow.fetch("smcc_x", &[]).await, 400, "invalid_grant");
-    assert_error(&flow.fetch(&flow.code().await, &[("grant_type", "password")]).await, 400, "unsupported_grant_type");
+    assert_error(
+        &flow.fetch(&flow.code().await, &[("grant_type", "password")]).await,
+        400,
+        "unsupported_grant_type",
+    );
     assert_error(&flow.fetch(&flow.code().await, &[("grant_type", "")]).await, 400, "invalid_request");
     // Left out, they are those of the request.
     let reply = flow.fetch(&flow.code().await, &[("redirect_uri", ""), ("resource", "")]).await;
@@ -424,7 +513,12 @@ async fn a_refresh_narrows_scopes_and_never_widens_them_rfc_6749_6() {
     let ask = |token: String, scope: &'static str| {
         let flow = &flow;
         async move {
-            let pairs = [("grant_type", "refresh_token"), ("refresh_token", &token), ("client_id", &flow.client_id), ("scope", scope)];
+            let pairs = [
+                ("grant_type", "refresh_token"),
+                ("refresh_token", &token),
+                ("client_id", &flow.client_id),
+                ("scope", scope),
+            ];
             post(flow.app, "/oauth/token", &pairs).await
         }
     };
@@ -443,14 +537,23 @@ async fn a_refresh_token_of_another_client_an_idle_one_and_an_unknown_one_are_re
     let answer = flow.connected().await;
     let (_, token) = bearer(&app, &answer);
     let other = register(&app, json!({ "redirect_uris": [REDIRECT] })).await;
-    let theirs = post(&app, "/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", &other)]).await;
+    let theirs = post(
+        &app,
+        "/oauth/token",
+        &[("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", &other)],
+    )
+    .await;
     assert_error(&theirs, 400, "invalid_grant");
     assert_error(&flow.refresh("smcr_unknown").await, 400, "invalid_grant");
     // The stranger has not used it up.
     let next = flow.refresh(token).await;
     next.assert_status(200);
     app.clock.advance(31 * DAY);
-    assert_error(&flow.refresh(next.json["refresh_token"].as_str().unwrap()).await, 400, "invalid_grant");
+    assert_error(
+        &flow.refresh(next.json["refresh_token"].as_str().unwrap()).await,
+        400,
+        "invalid_grant",
+    );
 }
 
 #[tokio::test]
@@ -462,13 +565,18 @@ async fn what_was_granted_with_a_token_ends_with_it_and_goes_on_with_its_success
     let operator = app.operator();
     let me = flow.pasted.get("/api/v1/whoami").await;
     let id = me.json["token_id"].as_str().unwrap();
-    let rotated = operator.post(&format!("/auth/token/{id}/rotate"), json!({ "overlap_secs": 0 })).await;
+    let rotated = operator
+        .post(&format!("/auth/token/{id}/rotate"), json!({ "overlap_secs": 0 }))
+        .await;
     rotated.assert_status(201);
     let next = flow.refresh(refresh).await;
     next.assert_status(200);
     let (user, refresh) = bearer(&app, &next.json);
     user.get("/api/v1/whoami").await.assert_status(200);
-    operator.delete(&format!("/auth/token/{}", rotated.json["id"].as_str().unwrap())).await.assert_status(204);
+    operator
+        .delete(&format!("/auth/token/{}", rotated.json["id"].as_str().unwrap()))
+        .await
+        .assert_status(204);
     crate::daemons::until("the access token is refused", std::time::Duration::from_secs(2))
         .holds(|| async { user.get("/api/v1/whoami").await.status == 401 })
         .await;
@@ -482,7 +590,10 @@ async fn a_suspended_tenants_applications_neither_call_nor_refresh() {
     let answer = flow.connected().await;
     let (user, refresh) = bearer(&app, &answer);
     let path = format!("/api/v1/tenants/{}", flow.tenant.id);
-    app.operator().patch(&path, json!({ "status": "suspended" })).await.assert_status(200);
+    app.operator()
+        .patch(&path, json!({ "status": "suspended" }))
+        .await
+        .assert_status(200);
     user.get("/api/v1/whoami").await.assert_status(404);
     assert_error(&flow.refresh(refresh).await, 400, "invalid_grant");
 }
@@ -501,14 +612,22 @@ async fn an_application_gives_back_what_it_was_granted_rfc_7009() {
         let refused = post(&app, "/oauth/revoke", &[("token", token), ("client_id", &stranger)]).await;
         assert_error(&refused, 400, "invalid_client");
         user.get("/api/v1/whoami").await.assert_status(200);
-        post(&app, "/oauth/revoke", &[("token", token), ("client_id", &flow.client_id)]).await.assert_status(200);
+        post(&app, "/oauth/revoke", &[("token", token), ("client_id", &flow.client_id)])
+            .await
+            .assert_status(200);
         crate::daemons::until("the access token is refused", std::time::Duration::from_secs(2))
             .holds(|| async { user.get("/api/v1/whoami").await.status == 401 })
             .await;
         assert_error(&flow.refresh(refresh).await, 400, "invalid_grant");
     }
-    post(&app, "/oauth/revoke", &[("token", "smcr_unknown"), ("client_id", &flow.client_id)]).await.assert_status(200);
-    assert_error(&post(&app, "/oauth/revoke", &[("client_id", &flow.client_id)]).await, 400, "invalid_request");
+    post(&app, "/oauth/revoke", &[("token", "smcr_unknown"), ("client_id", &flow.client_id)])
+        .await
+        .assert_status(200);
+    assert_error(
+        &post(&app, "/oauth/revoke", &[("client_id", &flow.client_id)]).await,
+        400,
+        "invalid_request",
+    );
 }
 
 // Client ID Metadata Documents.
@@ -556,18 +675,31 @@ async fn a_document_that_is_wrong_is_shown_and_leads_nowhere() {
     let flow = Flow::start(&app, "luna").await;
     type Answer = fn(&str) -> axum::response::Response;
     let answers: [(&str, Answer); 8] = [
-        ("redirects", |_| (http::StatusCode::FOUND, [("location", "http://169.254.169.254/latest/meta-data")]).into_response()),
+        ("redirects", |_| {
+            (http::StatusCode::FOUND, [("location", "http://169.254.169.254/latest/meta-data")]).into_response()
+        }),
         ("longer than 64 KiB", |_| "x".repeat(10 * 1024 * 1024).into_response()),
-        ("another client_id", |_| axum::Json(document("https://other.example.cl/client.json")).into_response()),
+        ("another client_id", |_| {
+            axum::Json(document("https://other.example.cl/client.json")).into_response()
+        }),
         ("no JSON", |_| "<html>".into_response()),
-        ("client_name", |id| axum::Json(json!({ "client_id": id, "redirect_uris": [REDIRECT] })).into_response()),
-        ("redirect_uris", |id| axum::Json(json!({ "client_id": id, "client_name": "x", "redirect_uris": ["http://evil.example.cl/"] })).into_response()),
-        ("secret", |id| axum::Json(json!({ "client_id": id, "client_name": "x", "redirect_uris": [REDIRECT], "client_secret": "s" })).into_response()),
+        ("client_name", |id| {
+            axum::Json(json!({ "client_id": id, "redirect_uris": [REDIRECT] })).into_response()
+        }),
+        ("redirect_uris", |id| {
+            axum::Json(json!({ "client_id": id, "client_name": "x", "redirect_uris": ["http://evil.example.cl/"] })).into_response()
+        }),
+        ("secret", |id| {
+            axum::Json(json!({ "client_id": id, "client_name": "x", "redirect_uris": [REDIRECT], "client_secret": "s" })).into_response()
+        }),
         ("answered 500", |_| http::StatusCode::INTERNAL_SERVER_ERROR.into_response()),
     ];
     for (says, answer) in answers {
         let (id, _) = documents(answer).await;
-        let reply = app.nobody().get(&format!("/oauth/authorize?{}", flow.with(&[("client_id", &id)]))).await;
+        let reply = app
+            .nobody()
+            .get(&format!("/oauth/authorize?{}", flow.with(&[("client_id", &id)])))
+            .await;
         assert!(reply.status.is_client_error(), "{says}: {} {}", reply.status, reply.text);
         assert_eq!(reply.header("location"), "");
         assert!(reply.text.contains(says), "{says}: {}", reply.text);
@@ -581,8 +713,18 @@ async fn a_document_inside_a_private_network_is_not_fetched() {
     let (id, asked) = documents(|id| axum::Json(document(id)).into_response()).await;
     // Every name of a test leads to 127.0.0.1: as if a stranger's had been bent to.
     let named = id.replace("http://127.0.0.1", "https://client.example.cl");
-    for id in [id.as_str(), &named, "https://169.254.169.254/client.json", "https://10.0.0.1/client.json", "https://[::1]/client.json", "https://localhost/client.json"] {
-        let reply = app.nobody().get(&format!("/oauth/authorize?{}", flow.with(&[("client_id", id)]))).await;
+    for id in [
+        id.as_str(),
+        &named,
+        "https://169.254.169.254/client.json",
+        "https://10.0.0.1/client.json",
+        "https://[::1]/client.json",
+        "https://localhost/client.json",
+    ] {
+        let reply = app
+            .nobody()
+            .get(&format!("/oauth/authorize?{}", flow.with(&[("client_id", id)])))
+            .await;
         assert!(reply.status.is_client_error(), "{id}: {}", reply.status);
     }
     assert_eq!(asked.load(Ordering::Relaxed), 0);
@@ -605,7 +747,16 @@ async fn a_flow_goes_on_after_a_restart_at_each_of_its_steps() {
     let app = again(folder).await;
     let (user, refresh) = bearer(&app, &answer.json);
     user.get("/api/v1/whoami").await.assert_status(200);
-    let next = post(&app, "/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", refresh), ("client_id", &client_id)]).await;
+    let next = post(
+        &app,
+        "/oauth/token",
+        &[
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh),
+            ("client_id", &client_id),
+        ],
+    )
+    .await;
     next.assert_status(200);
     app.user_of(&pasted).get("/api/v1/whoami").await.assert_status(200);
 }
@@ -623,12 +774,23 @@ async fn each_step_of_a_flow_may_meet_another_replica() {
     let answer = fetch(&first, &flow.client_id, &code, &[("resource", "https://mcp.example.cl/mcp")]).await;
     answer.assert_status(200);
     let (_, refresh) = bearer(&first, &answer.json);
-    let next = post(&second, "/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", refresh), ("client_id", &flow.client_id)]).await;
+    let next = post(
+        &second,
+        "/oauth/token",
+        &[
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh),
+            ("client_id", &flow.client_id),
+        ],
+    )
+    .await;
     next.assert_status(200);
     let (user, _) = bearer(&first, &next.json);
     user.get("/api/v1/whoami").await.assert_status(200);
     let (_, refresh) = bearer(&first, &next.json);
-    post(&second, "/oauth/revoke", &[("token", refresh), ("client_id", &flow.client_id)]).await.assert_status(200);
+    post(&second, "/oauth/revoke", &[("token", refresh), ("client_id", &flow.client_id)])
+        .await
+        .assert_status(200);
     crate::daemons::until("the other replica refuses", std::time::Duration::from_secs(2))
         .holds(|| async { user.get("/api/v1/whoami").await.status == 401 })
         .await;
@@ -636,10 +798,15 @@ async fn each_step_of_a_flow_may_meet_another_replica() {
 
 /// A member pastes a token, and allows all that is asked; where his browser is sent.
 pub async fn allowed(app: &App, pasted: &User, query: &str) -> Url {
-    use smartermcp::oauth::{grant::{self, GrantedBy, Grantor}, request};
+    use smartermcp::oauth::{
+        grant::{self, GrantedBy, Grantor},
+        request,
+    };
     let asked = request::check(&app.state, query, [127, 0, 0, 1].into()).await.unwrap();
     let me = app.user_of(&pasted.token).get("/api/v1/whoami").await;
-    let tenant = smartermcp::auth::named_tenant(&app.state, me.json["tenant_id"].as_str().unwrap()).await.unwrap();
+    let tenant = smartermcp::auth::named_tenant(&app.state, me.json["tenant_id"].as_str().unwrap())
+        .await
+        .unwrap();
     let grantor = Grantor {
         tenant,
         by: GrantedBy::Token(me.json["token_id"].as_str().unwrap().parse().unwrap()),

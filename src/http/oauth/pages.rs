@@ -309,7 +309,7 @@ pub struct SignIn<'a> {
     /// The same, as a query.
     pub query: String,
     pub provider: Option<&'a str>,
-    pub problem: Option<String>,
+    pub problem: Option<&'static str>,
 }
 
 /// A tenant, as a choice.

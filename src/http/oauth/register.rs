@@ -31,14 +31,20 @@ pub async fn serve(Shared(state): Shared<Arc<State>>, extensions: Extensions, he
     let Ok(asked) = serde_json::from_slice::<Asked>(&body) else {
         return metadata("The body is no JSON object with redirect_uris");
     };
-    if asked.redirect_uris.is_empty() || asked.redirect_uris.len() > REDIRECT_URIS_MAX || !asked.redirect_uris.iter().all(|uri| is_redirect_uri(uri)) {
+    if asked.redirect_uris.is_empty()
+        || asked.redirect_uris.len() > REDIRECT_URIS_MAX
+        || !asked.redirect_uris.iter().all(|uri| is_redirect_uri(uri))
+    {
         return refusal(
             StatusCode::BAD_REQUEST,
             "invalid_redirect_uri",
             "redirect_uris must be 1 to 20 addresses over https, to localhost, or with a scheme of the application's own",
         );
     }
-    if asked.grant_types.is_some_and(|types| !types.iter().any(|name| name == "authorization_code")) {
+    if asked
+        .grant_types
+        .is_some_and(|types| !types.iter().any(|name| name == "authorization_code"))
+    {
         return metadata("grant_types must hold authorization_code");
     }
     if asked.response_types.is_some_and(|types| !types.iter().any(|name| name == "code")) {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State as Shared, response::{IntoResponse as _, Response}};
+use axum::{
+    extract::State as Shared,
+    response::{IntoResponse as _, Response},
+};
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, StatusCode};
 
@@ -34,8 +37,8 @@ pub async fn serve(Shared(state): Shared<Arc<State>>, extensions: Extensions, he
 async fn revoke(state: &State, client_id: Option<&str>, form: &Parameters) -> Result<(), Refused> {
     let token = form.get("token").ok_or(Refused::Said("invalid_request", "token is missing"))?;
     let mut tx = state.store.write(Reach::Operator).await?;
-    let found = match jwt::own(state, token) {
-        Some(access) => Some((access.tenant, access.grant)),
+    let found = match jwt::grant_of(state, token) {
+        Some(found) => Some(found),
         None => refresh::owner(&mut tx, token).await?,
     };
     let Some((tenant, id)) = found else { return Ok(()) };
@@ -43,7 +46,10 @@ async fn revoke(state: &State, client_id: Option<&str>, form: &Parameters) -> Re
         return Ok(());
     };
     if client_id != Some(row.client_id.as_str()) {
-        return Err(Refused::Said("invalid_client", "client_id is not the client that the token was given to"));
+        return Err(Refused::Said(
+            "invalid_client",
+            "client_id is not the client that the token was given to",
+        ));
     }
     grant::revoke(&mut tx, tenant, id, state.clock.millis()).await?;
     tx.commit().await?;

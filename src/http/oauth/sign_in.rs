@@ -56,17 +56,22 @@ async fn with_token(state: &State, visit: &Visit, body: Body) -> Result<Response
     match sign_in::by_token(state, sent.get("token").trim(), visit.address).await {
         Ok(identity) => enter(state, &identity, request).await,
         Err(error) => {
-            let problem = problem_with(visit, &error)?;
-            let mut response = form(state, visit, request, Some((error.kind().status(), problem)))?;
+            let problem = problem_with(visit, &error).ok_or_else(|| error.repeated())?;
+            // A 401 would have to say how a program authenticates here (RFC 9110 §15.5.2), which it does not.
+            let status = match error.kind() {
+                Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+                _ => StatusCode::FORBIDDEN,
+            };
+            let mut response = form(state, visit, request, Some((status, problem)))?;
             problem::retry_after(&error, response.headers_mut());
             Ok(response)
         }
     }
 }
 
-/// Why a token does not sign in, in words.
-fn problem_with(visit: &Visit, error: &Error) -> Result<String, Turn> {
-    let words = match error.kind() {
+/// Why a token does not sign in, in words. `None`: it is not the token's fault.
+fn problem_with(visit: &Visit, error: &Error) -> Option<&'static str> {
+    Some(match error.kind() {
         Kind::Unauthenticated => visit.say(
             "Este token no funciona: está mal copiado, venció o fue revocado.",
             "This token does not work: it was copied wrongly, has expired, or was revoked.",
@@ -83,9 +88,8 @@ fn problem_with(visit: &Visit, error: &Error) -> Result<String, Turn> {
             "Demasiados intentos desde tu dirección. Espera un minuto.",
             "Too many attempts from your address. Wait a minute.",
         ),
-        _ => return Err(error.repeated().into()),
-    };
-    Ok(words.to_owned())
+        _ => return None,
+    })
 }
 
 /// `GET /oauth/sign-in/openid`: to the provider.
@@ -251,7 +255,7 @@ async fn enter(state: &State, identity: &Identity, request: &str) -> Result<Resp
     Ok(response)
 }
 
-fn form(state: &State, visit: &Visit, request: &str, problem: Option<(StatusCode, String)>) -> Result<Response, Turn> {
+fn form(state: &State, visit: &Visit, request: &str, problem: Option<(StatusCode, &'static str)>) -> Result<Response, Turn> {
     let (csrf, cookie) = sign_in::csrf_before(state, &visit.headers, FORM)?;
     let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
     let form = SignIn {

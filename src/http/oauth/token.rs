@@ -40,14 +40,21 @@ pub async fn serve(Shared(state): Shared<Arc<State>>, extensions: Extensions, he
         Ok(false) => {
             count(&state, address);
             // 401: this is how clients learn to register anew (RFC 6749 §5.2).
-            return refusal(StatusCode::UNAUTHORIZED, "invalid_client", "This client is not registered here; register it anew");
+            return refusal(
+                StatusCode::UNAUTHORIZED,
+                "invalid_client",
+                "This client is not registered here; register it anew",
+            );
         }
         Err(error) => return super::failure(&error, request_id),
     }
     let fetched = match form.get("grant_type") {
         Some("authorization_code") => code::fetch(&state, &client, &form).await,
         Some("refresh_token") => refresh::exchange(&state, &client, &form).await,
-        Some(_) => Err(Refused::Said("unsupported_grant_type", "grant_type must be authorization_code or refresh_token")),
+        Some(_) => Err(Refused::Said(
+            "unsupported_grant_type",
+            "grant_type must be authorization_code or refresh_token",
+        )),
         None => Err(Refused::Said("invalid_request", "grant_type is missing")),
     };
     let answered = match fetched {

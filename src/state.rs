@@ -19,7 +19,7 @@ use crate::{
     idempotency::{DEAD_AFTER_MS, Running},
     jobs,
     limits::Limits,
-    oauth::keys::Keys,
+    oauth::{client::Clients, keys::Keys},
     secrets::{Secrets, Vault},
     store::{self, Reach, Store},
     telemetry::{Metrics, Spans},
@@ -40,6 +40,8 @@ pub struct State {
     pub issuers: Issuers,
     pub limits: Arc<Limits>,
     pub connections: Connections,
+    /// The applications that ask for access, and what guards them.
+    pub oauth_clients: Clients,
     pub audit: Arc<Audit>,
     pub metrics: Arc<Metrics>,
     /// Where a collector is set.
@@ -105,6 +107,7 @@ impl State {
             known: Arc::new(known),
             issuers: Issuers::new(&config.issuers)?,
             connections: Connections::new(backends::kinds(), config.network.clone()),
+            oauth_clients: Clients::new(&config, &base_url)?,
             health: Health::new(&config.services, clock.clone()),
             freshness: Freshness::new(revision, matches!(config.database, Database::Postgres { .. }), clock.clone()),
             running: Running::default(),

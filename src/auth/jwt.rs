@@ -100,6 +100,15 @@ pub fn issue(state: &State, access: &Access) -> Result<(String, u64)> {
     Ok((state.keys.sign(&claims, now)?, LIFE_SECS.unsigned_abs()))
 }
 
+/// Which grant an access token of ours is of, for its revocation: also one that has expired or was revoked.
+pub fn grant_of(state: &State, bearer: &str) -> Option<(TenantId, TokenId)> {
+    let jws = Jws::parse(bearer)?;
+    let claims: Claims = jws.claims()?;
+    // As of when it was signed: its key may have ended since.
+    let ours = jws.verified_as_ours(state, claims.iat.saturating_mul(1000)) == Some(true);
+    ours.then_some((claims.tenant, claims.grant))
+}
+
 /// Whether a bearer has the shape of a JWT; a token of ours has no dots.
 pub(super) fn is_shaped(bearer: &str) -> bool {
     bearer.bytes().filter(|byte| *byte == b'.').count() == 2

@@ -254,6 +254,22 @@ impl Known {
         self.tenants.clear();
     }
 
+    /// Whether this address may try a code, a refresh token or a sign-in: those that failed count as bad tokens do.
+    ///
+    /// # Errors
+    /// 429 when too many have failed.
+    pub fn check_address(&self, address: IpAddr) -> Result<()> {
+        self.flood.check(address)
+    }
+
+    /// Counts one that failed.
+    ///
+    /// # Errors
+    /// 429 when that was one too many.
+    pub fn count_address(&self, address: IpAddr) -> Result<()> {
+        self.flood.count(address)
+    }
+
     /// Refuses the access tokens of a grant, or of a token, from now on.
     pub fn revoke(&self, id: TokenId, now: i64) {
         self.revoked.insert(id, now);

@@ -106,10 +106,9 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// What is open to everybody, and to every browser.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/metrics" | "/openapi.json" | "/docs" | "/oauth/jwks.json")
-        || path.starts_with("/health")
-        || path.starts_with("/docs/")
-        || path.starts_with("/.well-known/")
+    matches!(path, "/metrics" | "/openapi.json" | "/docs")
+        || ["/health", "/docs/", "/.well-known/"].iter().any(|begin| path.starts_with(begin))
+        || oauth::ASKED_BY_CLIENTS.contains(&path)
 }
 
 fn routes(state: &Arc<State>) -> Router {

@@ -4,6 +4,8 @@
 
 mod retention;
 
+pub use self::retention::run as retain;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::MissedTickBehavior;

@@ -172,15 +172,8 @@ fn read(row: &AnyRow) -> Result<Token> {
             .transpose()?,
         name: column(row, "name")?,
         scopes: Scopes::from_stored(&column::<String>(row, "scopes")?),
-        agent: column::<Option<String>>(row, "agent")?
-            .map(|name| {
-                name.parse()
-                    .map_err(|()| Error::internal(format!("stored agent {name:?} is unknown")))
-            })
-            .transpose()?,
-        limits: column::<Option<String>>(row, "limits")?
-            .map(|text| serde_json::from_str(&text).map_err(Error::internal))
-            .transpose()?,
+        agent: agent(row)?,
+        limits: limits(row)?,
         created_at: column(row, "created_at")?,
         created_by: column(row, "created_by")?,
         expires_at: column(row, "expires_at")?,
@@ -190,4 +183,21 @@ fn read(row: &AnyRow) -> Result<Token> {
             .transpose()?,
         last_used_at: column(row, "last_used_at")?,
     })
+}
+
+/// The agent's view that a row names.
+pub(super) fn agent(row: &AnyRow) -> Result<Option<Agent>> {
+    column::<Option<String>>(row, "agent")?
+        .map(|name| {
+            name.parse()
+                .map_err(|()| Error::internal(format!("stored agent {name:?} is unknown")))
+        })
+        .transpose()
+}
+
+/// The limits that a row holds in place of the usual ones.
+pub(super) fn limits(row: &AnyRow) -> Result<Option<Custom>> {
+    column::<Option<String>>(row, "limits")?
+        .map(|text| serde_json::from_str(&text).map_err(Error::internal))
+        .transpose()
 }

@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
+use super::{REGISTER, REVOKE, TOKEN};
 use crate::{
     auth::{Scope, Scopes},
     http::json as json_response,
@@ -18,6 +19,7 @@ use crate::{
 
 const RESOURCE: &str = "/.well-known/oauth-protected-resource";
 const RESOURCE_MCP: &str = "/.well-known/oauth-protected-resource/mcp";
+pub const JWKS: &str = "/oauth/jwks.json";
 /// A moved gateway or a new key is seen within minutes; a key signs ten minutes after it is published.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
@@ -32,7 +34,7 @@ pub fn routes(sign_in: bool) -> Router<Arc<State>> {
         router = router
             .route("/.well-known/oauth-authorization-server", get(server))
             .route("/.well-known/openid-configuration", get(server))
-            .route("/oauth/jwks.json", get(jwks));
+            .route(JWKS, get(jwks));
     }
     router.layer(
         CorsLayer::new()
@@ -80,10 +82,10 @@ async fn server(Shared(state): Shared<Arc<State>>) -> Response {
     let document = json!({
         "issuer": base,
         "authorization_endpoint": format!("{base}/oauth/authorize"),
-        "token_endpoint": format!("{base}/oauth/token"),
-        "registration_endpoint": format!("{base}/oauth/register"),
-        "revocation_endpoint": format!("{base}/oauth/revoke"),
-        "jwks_uri": format!("{base}/oauth/jwks.json"),
+        "token_endpoint": format!("{base}{TOKEN}"),
+        "registration_endpoint": format!("{base}{REGISTER}"),
+        "revocation_endpoint": format!("{base}{REVOKE}"),
+        "jwks_uri": format!("{base}{JWKS}"),
         "scopes_supported": scopes(),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],

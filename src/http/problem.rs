@@ -96,13 +96,15 @@ pub fn complete(response: &mut Response, resource_metadata: &str, sent_token: bo
     if !challenge.starts_with(CHALLENGE) {
         return;
     }
-    let mut challenge = format!(r#"{challenge}, resource_metadata="{resource_metadata}""#);
-    if status == StatusCode::UNAUTHORIZED {
-        challenge.push_str(&format!(r#", scope="{}""#, Scopes::business().stored()));
-        if sent_token {
-            challenge.push_str(r#", error="invalid_token", error_description="Invalid or expired API token""#);
-        }
-    }
+    let wrong = match sent_token {
+        true => r#", error="invalid_token", error_description="Invalid or expired API token""#,
+        false => "",
+    };
+    let metadata = format!(r#"{challenge}, resource_metadata="{resource_metadata}""#);
+    let challenge = match status {
+        StatusCode::UNAUTHORIZED => format!(r#"{metadata}, scope="{}"{wrong}"#, Scopes::business().stored()),
+        _ => metadata,
+    };
     if let Ok(challenge) = HeaderValue::try_from(challenge) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }

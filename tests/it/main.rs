@@ -28,6 +28,7 @@ mod generate;
 mod guard;
 mod health;
 mod idempotency;
+mod jwt;
 mod lifecycle;
 mod limits;
 mod llm;

@@ -178,6 +178,14 @@ impl Provider {
         &self.config.name
     }
 
+    /// Whether the provider publishes what is needed of it.
+    ///
+    /// # Errors
+    /// With what is wrong, for the operator.
+    pub async fn check(&self) -> Result<(), String> {
+        self.look(0).await.map(drop)
+    }
+
     /// Where the browser goes to sign in, and the cookie that it comes back with. `request` is what the member was about to see.
     pub async fn begin(&self, state: &State, request: &str) -> Result<(Url, HeaderValue), Refused> {
         let now = state.clock.millis();

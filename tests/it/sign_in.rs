@@ -1224,7 +1224,7 @@ async fn without_a_provider_there_is_no_such_way_in() {
 
 #[tokio::test]
 async fn a_provider_that_is_set_by_half_refuses_the_start() {
-    let folder = std::env::temp_dir().join(format!("smartermcp-test-{}", uuid::Uuid::new_v4()));
+    let folder = cli::Folder::new();
     let issuer = ("SMARTERMCP_OPENID_ISSUER", "https://clerk.example.cl");
     for (settings, names) in [
         (vec![issuer], "SMARTERMCP_OPENID_CLIENT_ID"),
@@ -1245,8 +1245,26 @@ async fn a_provider_that_is_set_by_half_refuses_the_start() {
             "SMARTERMCP_OPENID_ISSUER",
         ),
     ] {
-        let done = cli::run_with(&folder, &["migrate"], &settings, "").await;
+        let done = cli::run_with(&folder.0, &["migrate"], &settings, "").await;
         assert!(done.failure().contains(names) && !done.err.contains("hidden"), "{done:?}");
     }
-    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[tokio::test]
+async fn the_doctor_says_whether_the_provider_can_be_asked() {
+    let (folder, provider) = (cli::Folder::new(), Provider::start().await);
+    let settings = [("SMARTERMCP_OPENID_ISSUER", provider.base()), ("SMARTERMCP_OPENID_CLIENT_ID", "x")];
+    for (fails, verdict, says) in [(None, "ok", "publishes"), (Some(500), "fail", "HTTP 500")] {
+        provider.fail(fails);
+        let done = cli::run_with(&folder.0, &["doctor", "--json"], &settings, "").await;
+        let found: Value = serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {done:?}"));
+        let finding = found["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|finding| finding["check"] == "openid");
+        let finding = finding.unwrap_or_else(|| panic!("{found:#}"));
+        assert_eq!(finding["verdict"], verdict, "{finding}");
+        assert!(finding["message"].as_str().unwrap().contains(says), "{finding}");
+    }
 }

@@ -1089,7 +1089,7 @@ async fn an_id_token_that_does_not_hold_signs_nobody_in() {
 
 #[tokio::test]
 async fn an_answer_is_good_for_its_own_browser_once_and_for_ten_minutes() {
-    let (app, provider) = with_provider().await;
+    let (app, _provider) = with_provider().await;
     let (luna, ..) = business(&app).await;
     invite(&app, &luna, "ana@luna.cl", &["read:crm"]).await;
     let browser = Browser::new(&app);

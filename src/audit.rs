@@ -272,14 +272,17 @@ async fn write_tally(store: &Store, clock: &crate::clock::Clock, limits: &Limits
         tracing::warn!(source = error.cause(), "usage could not be written; trying again");
     }
     let mut uses = known.map(Known::take_uses).unwrap_or_default();
+    let mut grants = known.map(Known::take_grant_uses).unwrap_or_default();
     // In one order in every replica, so that two that write the same rows do not wait for each other.
     uses.sort_unstable();
-    if uses.is_empty() {
+    grants.sort_unstable();
+    if uses.is_empty() && grants.is_empty() {
         return;
     }
     let written = async {
         let mut tx = store.write(Reach::Operator).await?;
         store::tokens::touch(&mut tx, &uses).await?;
+        store::grants::touch(&mut tx, &grants).await?;
         tx.commit().await
     };
     if let Err(error) = store::in_time(written).await {

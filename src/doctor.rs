@@ -496,7 +496,12 @@ async fn stored(config: &Config, vault: Option<&Looked>, connection: &mut AnyCon
     match secrets::try_open(&config.master_key, vault.map(|(vault, _)| vault), &stored).await {
         Ok(()) => found.ok(
             CHECK,
-            format!("{}{place} opens all {} credentials", stored.key_id, stored.sealed.len()),
+            format!(
+                "{}{place} opens all {} credentials and {} signing keys",
+                stored.key_id,
+                stored.sealed.len(),
+                stored.signing_keys.len()
+            ),
         ),
         Err(error) => found.fail(CHECK, sentence(&error)),
     }

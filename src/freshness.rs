@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    auth,
     clock::Clock,
     error::{Error, Result},
     id::{TenantId, TokenId},
@@ -132,8 +133,8 @@ pub async fn forget(state: &State, change: &changes::Change) -> Result<()> {
     let subject = change.subject.as_str();
     match change.kind {
         Some(changes::Kind::Token) => match subject.parse::<TokenId>() {
-            Ok(id) => state.known.forget_token(id),
-            Err(_) => state.known.forget_all(),
+            Ok(id) => auth::forget_token(state, id).await?,
+            Err(_) => state.forget_all().await?,
         },
         Some(changes::Kind::Tenant) => match subject.parse::<TenantId>() {
             Ok(id) => {
@@ -150,8 +151,12 @@ pub async fn forget(state: &State, change: &changes::Change) -> Result<()> {
             _ => state.connections.forget_all(),
         },
         Some(changes::Kind::Switch) => state.limits.switches.reload(&state.store).await?,
-        // Nothing keeps them warm yet.
-        Some(changes::Kind::Grant | changes::Kind::SigningKey) => {}
+        // What changes of a grant is its end.
+        Some(changes::Kind::Grant) => match subject.parse::<TokenId>() {
+            Ok(id) => state.known.revoke(id, state.clock.millis()),
+            Err(_) => state.forget_all().await?,
+        },
+        Some(changes::Kind::SigningKey) => state.keys.reload(&state.store, &state.secrets).await?,
         // A newer version's change: better to read too much again than to go on with something old.
         None => state.forget_all().await?,
     }

@@ -22,6 +22,11 @@ macro_rules! id {
                 Self(Uuid::new_v4())
             }
 
+            /// The id that belongs to these bytes (UUID v8), the same each time.
+            pub fn of(bytes: [u8; 16]) -> Self {
+                Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+            }
+
             pub fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
             }

@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     audit::Audit,
-    auth::Known,
+    auth::{Known, issuers::Issuers},
     backends::{self, Connections},
     clock::Clock,
     config::{Config, Database, checked_admin_token},
@@ -19,6 +19,7 @@ use crate::{
     idempotency::{DEAD_AFTER_MS, Running},
     jobs,
     limits::Limits,
+    oauth::{client::Clients, keys::Keys},
     secrets::{Secrets, Vault},
     store::{self, Reach, Store},
     telemetry::{Metrics, Spans},
@@ -33,8 +34,14 @@ pub struct State {
     pub secrets: Secrets,
     pub catalogue: Catalogue,
     pub known: Arc<Known>,
+    /// What access tokens are signed with.
+    pub keys: Keys,
+    /// Others whose access tokens are taken.
+    pub issuers: Issuers,
     pub limits: Arc<Limits>,
     pub connections: Connections,
+    /// The applications that ask for access, and what guards them.
+    pub oauth_clients: Clients,
     pub audit: Arc<Audit>,
     pub metrics: Arc<Metrics>,
     /// Where a collector is set.
@@ -71,6 +78,7 @@ impl State {
             }
         }
         let secrets = Secrets::open(config.master_key.clone(), vault, &store).await?;
+        let keys = Keys::open(&store, &secrets, clock.millis()).await?;
         let metrics = Metrics::new(&catalogue);
         let (audit, writer) = Audit::new(Arc::clone(&metrics));
         let instance = id::ordered().to_string();
@@ -91,11 +99,15 @@ impl State {
         if let Some(redis) = limits.redis() {
             redis.open().await;
         }
+        let known = Known::new(config.admin_token.as_ref().map(crate::config::Secret::expose));
+        known.reload_revoked(&store, now).await?;
         let base_url = config.base_url(bound);
         let pages = Pages::render(&catalogue, &base_url);
         let state = Arc::new(Self {
-            known: Arc::new(Known::new(config.admin_token.as_ref().map(crate::config::Secret::expose))),
+            known: Arc::new(known),
+            issuers: Issuers::new(&config.issuers)?,
             connections: Connections::new(backends::kinds(), config.network.clone()),
+            oauth_clients: Clients::new(&config, &base_url)?,
             health: Health::new(&config.services, clock.clone()),
             freshness: Freshness::new(revision, matches!(config.database, Database::Postgres { .. }), clock.clone()),
             running: Running::default(),
@@ -108,6 +120,7 @@ impl State {
             clock,
             store,
             secrets,
+            keys,
             catalogue,
             limits,
             metrics,
@@ -141,6 +154,8 @@ impl State {
     pub async fn forget_all(&self) -> Result<()> {
         self.known.forget_all();
         self.connections.forget_all();
+        self.known.reload_revoked(&self.store, self.clock.millis()).await?;
+        self.keys.reload(&self.store, &self.secrets).await?;
         self.limits.switches.reload(&self.store).await
     }
 

@@ -1,4 +1,5 @@
-//! Requests without a valid token: at most 60 a minute and 30 at once from one address, then 429 before any look-up.
+//! Floods: how often one address may do what costs us something before we know who it is. Requests without a valid token: 60 a
+//! minute and 30 at once, then 429 before any look-up.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -25,6 +26,8 @@ pub struct Flood {
     limiter: RateLimiter<IpAddr, DashMapStateStore<IpAddr>, DefaultClock>,
     shut: DashMap<IpAddr, QuantaInstant>,
     clock: DefaultClock,
+    /// What there were too many of, and what to do.
+    words: (&'static str, &'static str),
 }
 
 impl std::fmt::Debug for Flood {
@@ -35,16 +38,23 @@ impl std::fmt::Debug for Flood {
 
 impl Default for Flood {
     fn default() -> Self {
-        let clock = DefaultClock::default();
-        Self {
-            limiter: RateLimiter::dashmap_with_clock(Quota::per_minute(PER_MINUTE).allow_burst(BURST), clock.clone()),
-            shut: DashMap::new(),
-            clock,
-        }
+        let words = ("requests without a valid token", "check the token");
+        Self::new(Quota::per_minute(PER_MINUTE).allow_burst(BURST), words)
     }
 }
 
 impl Flood {
+    /// `words`: what there may be too many of, and what to do besides waiting.
+    pub fn new(quota: Quota, words: (&'static str, &'static str)) -> Self {
+        let clock = DefaultClock::default();
+        Self {
+            limiter: RateLimiter::dashmap_with_clock(quota, clock.clone()),
+            shut: DashMap::new(),
+            clock,
+            words,
+        }
+    }
+
     /// Whether this address may have a token looked up.
     ///
     /// # Errors
@@ -53,7 +63,7 @@ impl Flood {
         let address = network(address);
         let now = self.clock.now();
         match self.shut.get(&address).map(|until| *until) {
-            Some(until) if until > now => Err(refusal(until.duration_since(now).into())),
+            Some(until) if until > now => Err(self.refusal(until.duration_since(now).into())),
             Some(_) => {
                 self.shut.remove(&address);
                 Ok(())
@@ -80,21 +90,22 @@ impl Flood {
                     self.shut.retain(|_, until| *until > now);
                 }
                 if self.shut.insert(address, not_until.earliest_possible()).is_none() {
-                    tracing::warn!(%address, "too many requests without a valid token; this address is shut out for a while");
+                    tracing::warn!(%address, "too many {}; this address is shut out for a while", self.words.0);
                 }
-                Err(refusal(wait))
+                Err(self.refusal(wait))
             }
         }
     }
-}
 
-fn refusal(wait: std::time::Duration) -> Error {
-    let seconds = wait.as_millis().div_ceil(1000).max(1);
-    Error::new(
-        Kind::RateLimited,
-        format!("Too many requests without a valid token from this address. Wait {seconds} s, and check the token."),
-    )
-    .retry_after(u64::try_from(seconds).unwrap_or(60))
+    fn refusal(&self, wait: std::time::Duration) -> Error {
+        let seconds = wait.as_millis().div_ceil(1000).max(1);
+        let (what, advice) = self.words;
+        Error::new(
+            Kind::RateLimited,
+            format!("Too many {what} from this address. Wait {seconds} s, and {advice}."),
+        )
+        .retry_after(u64::try_from(seconds).unwrap_or(60))
+    }
 }
 
 /// One subscriber's network: an IPv4 address, or a /64 of IPv6.

@@ -2,6 +2,7 @@
 
 mod agent;
 mod flood;
+pub mod issuers;
 pub mod jwt;
 mod scope;
 pub mod token;
@@ -29,7 +30,7 @@ use crate::{
     id::{TenantId, TokenId},
     limits::{Cells, Limits, Rates, TenantState, TenantUsage},
     state::State,
-    store::{self, Reach, plans::Plan},
+    store::{self, Reach, Store, plans::Plan},
     telemetry::NONE,
     tenant::{Status, Tenant},
     tool::Definition,
@@ -40,15 +41,17 @@ use crate::{
 pub const UNAUTHORIZED: &str = "Unauthorized - Invalid or expired API token";
 pub const X_TENANT_ID: &str = "x-tenant-id";
 
-/// How many tokens and tenants are kept warm.
+/// How many tokens, access tokens and tenants are kept warm.
 const WARM_TOKENS: usize = 50_000;
+const WARM_ACCESS_TOKENS: usize = 20_000;
 const WARM_TENANTS: usize = 10_000;
 /// How much of a header is quoted back.
 const QUOTED: usize = 64;
 
-/// A token, with all that a call needs of it.
+/// A token, with all that a call needs of it: one of ours that is stored, or an access token.
 #[derive(Debug)]
 pub struct KnownToken {
+    /// Of an access token, its grant's.
     pub id: TokenId,
     pub name: String,
     pub tenant_id: Option<TenantId>,
@@ -58,7 +61,9 @@ pub struct KnownToken {
     pub expires_at: i64,
     pub rates: Arc<Rates>,
     pub cells: Arc<Cells>,
-    used_at: AtomicI64,
+    /// Whose cells those are: its own, or those of the token by which it was granted.
+    pub counts_as: TokenId,
+    used_at: Arc<AtomicI64>,
 }
 
 /// A tenant, with all that a call needs of it.
@@ -200,6 +205,12 @@ pub fn authorise(caller: &Caller, tool: &Arc<Definition>, limits: &Limits) -> Re
 pub struct Known {
     tokens: Warm<TokenHash, Arc<KnownToken>>,
     hashes: DashMap<TokenId, TokenHash>,
+    /// Access tokens that were verified.
+    access: Warm<TokenHash, Arc<KnownToken>>,
+    /// When grants were last used.
+    grants: DashMap<TokenId, Arc<AtomicI64>>,
+    /// Grants and tokens that were revoked, and when, for as long as an access token of theirs may live.
+    revoked: DashMap<TokenId, i64>,
     tenants: Warm<TenantId, Arc<KnownTenant>>,
     admin: Option<TokenHash>,
     flood: Flood,
@@ -210,13 +221,16 @@ impl Known {
         Self {
             tokens: Warm::new(WARM_TOKENS),
             hashes: DashMap::new(),
+            access: Warm::new(WARM_ACCESS_TOKENS),
+            grants: DashMap::new(),
+            revoked: DashMap::new(),
             tenants: Warm::new(WARM_TENANTS),
             admin: admin_token.map(TokenHash::of),
             flood: Flood::default(),
         }
     }
 
-    pub fn forget_token(&self, id: TokenId) {
+    fn forget_token(&self, id: TokenId) {
         match self.hashes.remove(&id) {
             Some((_, hash)) => self.tokens.forget(&hash),
             // Being read just now, or warm without its entry in the index: what is read is not kept, what is kept goes.
@@ -228,10 +242,59 @@ impl Known {
         self.tenants.forget(&id);
     }
 
+    /// Forgets which access tokens were verified: a key of theirs is gone.
+    pub fn forget_access(&self) {
+        self.access.clear();
+    }
+
     pub fn forget_all(&self) {
         self.tokens.clear();
         self.hashes.clear();
+        self.access.clear();
         self.tenants.clear();
+    }
+
+    /// Whether this address may try a code, a refresh token or a sign-in: those that failed count as bad tokens do.
+    ///
+    /// # Errors
+    /// 429 when too many have failed.
+    pub fn check_address(&self, address: IpAddr) -> Result<()> {
+        self.flood.check(address)
+    }
+
+    /// Counts one that failed.
+    ///
+    /// # Errors
+    /// 429 when that was one too many.
+    pub fn count_address(&self, address: IpAddr) -> Result<()> {
+        self.flood.count(address)
+    }
+
+    /// Refuses the access tokens of a grant, or of a token, from now on.
+    pub fn revoke(&self, id: TokenId, now: i64) {
+        self.revoked.insert(id, now);
+    }
+
+    /// Reads what was revoked lately.
+    pub async fn reload_revoked(&self, store: &Store, now: i64) -> Result<()> {
+        let since = now - jwt::REVOKED_MS;
+        let mut tx = store.read(Reach::Operator).await?;
+        let mut revoked = store::grants::revoked_since(&mut tx, since).await?;
+        revoked.extend(store::tokens::revoked_since(&mut tx, since).await?);
+        for (id, at) in revoked {
+            self.revoked.insert(id, at);
+        }
+        Ok(())
+    }
+
+    /// Whether an access token's grant is revoked, or the token by which it was granted.
+    fn is_revoked(&self, token: &KnownToken) -> bool {
+        self.revoked.contains_key(&token.id) || self.revoked.contains_key(&token.counts_as)
+    }
+
+    /// Where it is noted when a grant was last used.
+    fn use_of_grant(&self, id: TokenId) -> Arc<AtomicI64> {
+        Arc::clone(&self.grants.entry(id).or_default())
     }
 
     /// Which tokens were used since they were last asked about, and when.
@@ -246,16 +309,37 @@ impl Known {
             .collect()
     }
 
-    /// When a token was last used, if that is not written yet.
+    /// The same of grants.
+    pub fn take_grant_uses(&self) -> Vec<(TokenId, i64)> {
+        self.grants
+            .iter()
+            .filter_map(|entry| {
+                let at = entry.value().swap(0, Ordering::Relaxed);
+                (at != 0).then_some((*entry.key(), at))
+            })
+            .collect()
+    }
+
+    /// When a token or a grant was last used, if that is not written yet.
     pub fn used_at(&self, id: TokenId) -> Option<i64> {
-        let hash = *self.hashes.get(&id)?;
-        let at = self.tokens.get(&hash)?.used_at.load(Ordering::Relaxed);
+        let used_at = match self.grants.get(&id) {
+            Some(used_at) => Arc::clone(&used_at),
+            None => {
+                let hash = *self.hashes.get(&id)?;
+                Arc::clone(&self.tokens.get(&hash)?.used_at)
+            }
+        };
+        let at = used_at.load(Ordering::Relaxed);
         (at != 0).then_some(at)
     }
 
-    /// Tokens that have dropped out of the cache need no entry in the index.
-    pub fn sweep(&self) {
+    /// Tokens that have dropped out of the cache need no entry in the index, grants without a warm access token no note, and
+    /// what was revoked longer ago than any access token lives is refused anyway.
+    pub fn sweep(&self, now: i64) {
         self.hashes.retain(|_, hash| self.tokens.get(hash).is_some());
+        self.grants
+            .retain(|_, used_at| Arc::strong_count(used_at) > 1 || used_at.load(Ordering::Relaxed) != 0);
+        self.revoked.retain(|_, at| now - *at <= jwt::REVOKED_MS);
     }
 }
 
@@ -287,20 +371,26 @@ async fn identify(state: &State, headers: &HeaderMap, address: IpAddr) -> Result
         return operator(state, headers, None).await;
     }
     let now = state.clock.millis();
-    let token = match known.tokens.get(&hash) {
+    let is_access = jwt::is_shaped(bearer);
+    let warm = if is_access { &known.access } else { &known.tokens };
+    let token = match warm.get(&hash) {
         Some(token) => token,
         None => {
-            if !token::is_well_formed(bearer) {
+            if !is_access && !token::is_well_formed(bearer) {
                 return Err(refuse(known, address));
             }
             known.flood.check(address)?;
-            match load_token(state, hash, now).await? {
+            let found = match is_access {
+                true => warm.get_or_load(hash, jwt::verify(state, bearer, now)).await?,
+                false => load_token(state, hash, now).await?,
+            };
+            match found {
                 Some(token) => token,
                 None => return Err(refuse(known, address)),
             }
         }
     };
-    if token.expires_at <= now {
+    if token.expires_at <= now || is_access && known.is_revoked(&token) {
         return Err(refuse(known, address));
     }
     token.used_at.store(now, Ordering::Relaxed);
@@ -395,6 +485,17 @@ async fn operator(state: &State, headers: &HeaderMap, token: Option<TokenId>) ->
     })
 }
 
+/// Forgets a token that changed; what it has granted ends with it.
+pub async fn forget_token(state: &State, id: TokenId) -> Result<()> {
+    state.known.forget_token(id);
+    let mut tx = state.store.read(Reach::Operator).await?;
+    let token = store::tokens::find(&mut tx, None, id).await?;
+    if token.is_none_or(|token| token.revoked_at.is_some()) {
+        state.known.revoke(id, state.clock.millis());
+    }
+    Ok(())
+}
+
 async fn load_token(state: &State, hash: TokenHash, now: i64) -> Result<Option<Arc<KnownToken>>> {
     state
         .known
@@ -417,7 +518,8 @@ async fn load_token(state: &State, hash: TokenHash, now: i64) -> Result<Option<A
                     scopes: token.scopes,
                     agent: token.agent,
                     expires_at: token.expires_at,
-                    used_at: AtomicI64::new(0),
+                    counts_as: token.id,
+                    used_at: Arc::default(),
                 })))
             }),
         )

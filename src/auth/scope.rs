@@ -104,6 +104,11 @@ impl FromStr for Scope {
 pub struct Scopes(u16);
 
 impl Scopes {
+    /// The scopes of a tenant's business: all but [`Scope::AdminTenants`].
+    pub fn business() -> Self {
+        Scope::ALL.into_iter().filter(|scope| *scope != Scope::AdminTenants).collect()
+    }
+
     /// Whether a tool of this scope may be called.
     pub fn grant(self, scope: Scope) -> bool {
         self.given().any(|given| given == scope || given.includes() == Some(scope))

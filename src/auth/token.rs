@@ -1,4 +1,4 @@
-//! The `smcp_` token: 32 random bytes in base62, and a CRC-32 over what stands before it.
+//! The `smcp_` token, and what else is made like it: 32 random bytes in base62, and a CRC-32 over what stands before it.
 //!
 //! The check sum lets a scanner tell a leaked token from a look-alike, and lets the gateway refuse a typo without a look-up.
 //! Only the SHA-256 is stored: 256 random bits need no salt and no slow hash.
@@ -6,7 +6,12 @@
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+/// What an API token begins with. All prefixes are as long.
 pub const PREFIX: &str = "smcp_";
+/// What a refresh token begins with.
+pub const REFRESH_PREFIX: &str = "smcr_";
+/// What an authorization code begins with.
+pub const CODE_PREFIX: &str = "smcc_";
 /// ⌈256 ÷ log₂ 62⌉ digits hold 32 bytes.
 const SECRET_DIGITS: usize = 43;
 /// ⌈32 ÷ log₂ 62⌉ digits hold a CRC-32.
@@ -43,27 +48,42 @@ impl std::fmt::Debug for TokenHash {
     }
 }
 
-/// Makes a new token from the operating system's randomness.
+/// Makes a new API token from the operating system's randomness.
 pub fn generate() -> Zeroizing<String> {
+    random(PREFIX)
+}
+
+/// Makes a new token of this prefix from the operating system's randomness.
+pub fn random(prefix: &str) -> Zeroizing<String> {
     let mut secret = Zeroizing::new([0u8; 32]);
     rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, secret.as_mut_slice()).expect("the operating system has randomness");
+    of(prefix, &secret)
+}
+
+/// The token of this prefix that holds these bytes.
+pub fn of(prefix: &str, secret: &[u8; 32]) -> Zeroizing<String> {
     let mut token = Zeroizing::new(String::with_capacity(LENGTH));
-    token.push_str(PREFIX);
+    token.push_str(prefix);
     push_base62(&mut token, secret.as_slice(), SECRET_DIGITS);
     let check = crc32fast::hash(token.as_bytes());
     push_base62(&mut token, &check.to_be_bytes(), CHECK_DIGITS);
     token
 }
 
-/// Whether this could be one of our tokens: prefix, length, alphabet and check sum.
+/// Whether this could be one of our API tokens: prefix, length, alphabet and check sum.
 pub fn is_well_formed(bearer: &str) -> bool {
-    if bearer.len() != LENGTH || !bearer.starts_with(PREFIX) || !bearer.is_ascii() {
+    is_of(PREFIX, bearer)
+}
+
+/// Whether this could be one of our tokens of this prefix.
+pub fn is_of(prefix: &str, bearer: &str) -> bool {
+    if bearer.len() != LENGTH || !bearer.starts_with(prefix) || !bearer.is_ascii() {
         return false;
     }
     let (body, check) = bearer.split_at(LENGTH - CHECK_DIGITS);
     let mut expected = String::with_capacity(CHECK_DIGITS);
     push_base62(&mut expected, &crc32fast::hash(body.as_bytes()).to_be_bytes(), CHECK_DIGITS);
-    body[PREFIX.len()..].bytes().all(|byte| byte.is_ascii_alphanumeric()) && expected == check
+    body[prefix.len()..].bytes().all(|byte| byte.is_ascii_alphanumeric()) && expected == check
 }
 
 /// Appends a big-endian number in base62, padded with zeros to a fixed width.

@@ -368,6 +368,11 @@ impl Connections {
         Ok(client)
     }
 
+    /// A client for addresses that strangers name: its connections are no tenant's.
+    pub fn stranger(guard: &Guard) -> Result<reqwest::Client> {
+        Self::builder(guard).build().map_err(Error::internal)
+    }
+
     fn builder(guard: &Guard) -> reqwest::ClientBuilder {
         reqwest::Client::builder()
             .user_agent(concat!("smartermcp/", env!("CARGO_PKG_VERSION")))

@@ -5,6 +5,7 @@
 
 mod database;
 mod endpoint;
+mod issuers;
 mod master_key;
 mod network;
 mod otlp;
@@ -19,6 +20,7 @@ use url::Url;
 pub use self::{
     database::Database,
     endpoint::Endpoint,
+    issuers::Issuer,
     master_key::{KEY_BYTES, MasterKeySource, decode as decode_key, encode as hex},
     network::{Dns, Network, Origins, loopback},
     otlp::Otlp,
@@ -60,6 +62,10 @@ pub struct Config {
     pub audit_days: u32,
     /// `SMARTERMCP_SHUTDOWN_SECS`: how long calls in flight may go on after a stop was asked for.
     pub shutdown: Duration,
+    /// `SMARTERMCP_SIGN_IN`: whether the gateway is an authorization server itself.
+    pub sign_in: bool,
+    /// `SMARTERMCP_ISSUER` and what belongs to it, and `[issuers.NAME]` of the file: others whose access tokens are taken.
+    pub issuers: Vec<Issuer>,
     /// `OTEL_…`: the collector that spans are sent to.
     pub otlp: Option<Otlp>,
     /// `SMARTERMCP_DRAIN_SECS`: how long readiness says 503 before the port is closed, so that a load balancer looks elsewhere first.
@@ -119,6 +125,8 @@ impl Config {
             services: Vec::new(),
             audit_days: DEFAULT_AUDIT_DAYS,
             shutdown: Duration::from_secs(DEFAULT_SHUTDOWN_SECS),
+            sign_in: true,
+            issuers: Vec::new(),
             otlp: None,
             drain: Duration::ZERO,
         }
@@ -176,6 +184,8 @@ impl Config {
             config.drain = Duration::from_secs(seconds);
         }
         config.services = settings.services()?;
+        config.sign_in = issuers::sign_in(settings)?;
+        config.issuers = Issuer::read_all(settings)?;
         config.otlp = Otlp::read(settings)?;
         if settings.text("KAFKA_BROKERS").is_some() {
             return Err(Problem::new(

@@ -18,6 +18,12 @@ const NAMES: &[&str] = &[
     "SMARTERMCP_SHUTDOWN_SECS",
     "SMARTERMCP_DRAIN_SECS",
     "SMARTERMCP_DATABASE_CONNECTIONS",
+    "SMARTERMCP_SIGN_IN",
+    "SMARTERMCP_ISSUER",
+    "SMARTERMCP_ISSUER_JWKS",
+    "SMARTERMCP_ISSUER_AUDIENCE",
+    "SMARTERMCP_ISSUER_TENANT_CLAIM",
+    "SMARTERMCP_ISSUER_SCOPES_CLAIM",
     "DATABASE_URL",
     "REDIS_URL",
     "VAULT_ADDR",
@@ -76,6 +82,7 @@ impl std::error::Error for Problem {}
 pub struct Settings {
     values: BTreeMap<String, String>,
     services: BTreeMap<String, String>,
+    issuers: BTreeMap<String, BTreeMap<String, String>>,
     unknown: Option<String>,
 }
 
@@ -118,6 +125,14 @@ impl Settings {
             if key == "services" {
                 for (kind, url) in value.as_table().into_iter().flatten() {
                     self.services.insert(kind.clone(), plain(url));
+                }
+                continue;
+            }
+            if key == "issuers" {
+                for (name, table) in value.as_table().into_iter().flatten() {
+                    let fields = table.as_table().into_iter().flatten();
+                    self.issuers
+                        .insert(name.clone(), fields.map(|(field, value)| (field.clone(), plain(value))).collect());
                 }
                 continue;
             }
@@ -186,6 +201,11 @@ impl Settings {
                 })
             })
             .collect()
+    }
+
+    /// `[issuers.NAME]` of the file, by name: what is written there, by field.
+    pub(super) fn issuers(&self) -> &BTreeMap<String, BTreeMap<String, String>> {
+        &self.issuers
     }
 
     pub(super) fn services(&self) -> Result<Vec<(String, Url)>, Problem> {

@@ -101,7 +101,9 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// What is open to everybody, and to every browser.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/metrics" | "/openapi.json" | "/docs") || path.starts_with("/health") || path.starts_with("/docs/")
+    matches!(path, "/metrics" | "/openapi.json" | "/docs")
+        || ["/health", "/docs/", "/.well-known/"].iter().any(|begin| path.starts_with(begin))
+        || oauth::ASKED_BY_CLIENTS.contains(&path)
 }
 
 fn routes(state: &Arc<State>) -> Router {
@@ -125,6 +127,7 @@ fn routes(state: &Arc<State>) -> Router {
     Router::new()
         .merge(behind_tokens)
         .merge(open)
+        .merge(oauth::routes())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .with_state(Arc::clone(state))

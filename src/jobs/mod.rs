@@ -4,17 +4,21 @@
 
 mod retention;
 
+pub use self::retention::run as retain;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{error::Result, freshness, health, idempotency, secrets::vault, state::State, store};
+use crate::{auth::issuers, error::Result, freshness, health, idempotency, oauth::keys, secrets::vault, state::State, store};
 
 const BEAT: Duration = Duration::from_secs(3);
 const UPKEEP: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_mins(1);
 const RETENTION: Duration = Duration::from_hours(1);
+/// How often it is looked whether a signing key is due.
+const SIGNING_KEYS: Duration = Duration::from_hours(1);
 /// Of connections that were removed while Vault was away.
 const DESTROY: Duration = Duration::from_secs(5);
 
@@ -38,12 +42,21 @@ pub fn start(state: &Arc<State>, tasks: &TaskTracker, stop: &CancellationToken) 
     });
     every("sweep", SWEEP, state, tasks, stop, |state| async move {
         state.limits.sweep(state.clock.micros());
-        state.known.sweep();
+        state.known.sweep(state.clock.millis());
         Ok(())
     });
     every("retention", RETENTION, state, tasks, stop, |state| async move {
         retention::run(&state).await
     });
+    every("signing keys", SIGNING_KEYS, state, tasks, stop, |state| async move {
+        keys::tend(&state).await
+    });
+    if !state.issuers.is_empty() {
+        every("issuers", issuers::REFRESH, state, tasks, stop, |state| async move {
+            state.issuers.refresh(&state).await;
+            Ok(())
+        });
+    }
     if state.secrets.in_vault().is_some() {
         every("vault", vault::TICK, state, tasks, stop, |state| async move {
             if let Some(vault) = state.secrets.in_vault() {

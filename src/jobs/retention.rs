@@ -14,6 +14,11 @@ const BATCH: i64 = 1000;
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// Changes are kept longer than any replica may sleep and still catch up singly.
 const CHANGES_MS: i64 = DAY_MS;
+/// Codes, refresh tokens and grants that have ended are told from unknown ones for a day; grants are named by audit entries longer,
+/// which hold their id alone.
+const GRANTS_MS: i64 = DAY_MS;
+/// An application that nobody has allowed anything for so long registers anew.
+const CLIENTS_MS: i64 = 90 * DAY_MS;
 /// How many days usage by day is kept: a year, and a month to look back at it.
 const USAGE_DAYS: i64 = 400;
 
@@ -54,6 +59,10 @@ pub async fn run(state: &State) -> Result<()> {
             break;
         }
     }
+    let mut tx = state.store.write(Reach::Operator).await?;
+    store::grants::prune(&mut tx, now - GRANTS_MS).await?;
+    store::oauth_clients::prune(&mut tx, now - DAY_MS, now - CLIENTS_MS, BATCH).await?;
+    tx.commit().await?;
     let mut tx = state.store.write(Reach::Operator).await?;
     store::changes::prune(&mut tx, now - CHANGES_MS).await?;
     store::changes::bury(&mut tx, now - DAY_MS).await?;

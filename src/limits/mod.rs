@@ -246,7 +246,7 @@ impl Limits {
         if let Some(redis) = &self.redis {
             let cells: Vec<_> = cells.clone().collect();
             let keys: Vec<_> = {
-                let (tenant, token) = (tenant.tenant.id.to_string(), token.id.to_string());
+                let (tenant, token) = (tenant.tenant.id.to_string(), token.counts_as.to_string());
                 cells
                     .iter()
                     .map(|(cell, rate)| (redis::key(&tenant, &token, *cell), *rate))

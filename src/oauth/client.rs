@@ -1,1 +1,444 @@
 //! Applications that ask for access: registered by themselves, or described by a document at their own address.
+//!
+//! A registration (RFC 7591) is a row of the database; what nobody has allowed anything goes after a day. A Client ID Metadata
+//! Document is fetched from the address that is the client's id, on the word of a stranger: never from inside a private network,
+//! never over a redirect, within a size and a time, and seldom from one address. No client has a secret: PKCE is what binds a code to it.
+
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use governor::Quota;
+use http::{StatusCode, header};
+use quick_cache::sync::Cache;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use url::Url;
+
+use crate::{
+    auth::Flood,
+    backends::{Connections, Guard},
+    config::{Config, loopback},
+    error::{Error, Kind, Result, chain},
+    state::State,
+    store::{self, Reach, oauth_clients::Row},
+};
+
+/// The longest name that is shown.
+pub const NAME_MAX: usize = 100;
+pub const REDIRECT_URIS_MAX: usize = 20;
+pub const URI_MAX: usize = 2048;
+/// Clients that nobody has allowed anything, all together.
+const UNUSED_MAX: i64 = 10_000;
+
+/// How long fetching a document may take, and how long it may be.
+const FETCH: Duration = Duration::from_secs(5);
+const DOCUMENT_MAX: usize = 64 * 1024;
+/// How many documents are fetched at once, and how many are kept.
+const FETCHES: usize = 8;
+const KEPT: usize = 1000;
+/// How long a document is kept, whatever its server says.
+const KEPT_LEAST_MS: i64 = 60_000;
+const KEPT_USUALLY_MS: i64 = 3_600_000;
+const KEPT_MOST_MS: i64 = 24 * 3_600_000;
+
+const REGISTRATIONS: Quota = Quota::per_minute(NonZeroU32::new(20).unwrap()).allow_burst(NonZeroU32::new(10).unwrap());
+const DOCUMENTS: Quota = Quota::per_minute(NonZeroU32::new(20).unwrap()).allow_burst(NonZeroU32::new(10).unwrap());
+
+/// Schemes of applications whose addresses have no dot, as RFC 8252 §7.1 would have it: editors that are in use.
+const EDITORS: [&str; 6] = ["cursor", "vscode", "vscode-insiders", "vscodium", "windsurf", "zed"];
+
+/// An application, as far as it says who it is.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub id: String,
+    pub name: String,
+    pub redirect_uris: Vec<String>,
+    /// Its home page.
+    pub uri: Option<Url>,
+    /// Whether its id is the address that it was fetched from: then that host vouches for it.
+    pub metadata: bool,
+}
+
+impl Client {
+    /// The redirect URI that a request names, if the client has it: as it stands, or, on this machine, with any port
+    /// (RFC 8252 §7.3).
+    pub fn redirect_uri(&self, asked: &str) -> Option<Url> {
+        let url = Url::parse(asked).ok()?;
+        let known = self.redirect_uris.iter().any(|known| {
+            known == asked
+                || Url::parse(known).is_ok_and(|known| is_native(&known) && is_native(&url) && portless(known) == portless(url.clone()))
+        });
+        known.then_some(url)
+    }
+
+    /// Whether every place that it may be sent back to is on the member's own machine: anybody could say that he is this client.
+    pub fn is_local(&self) -> bool {
+        self.redirect_uris
+            .iter()
+            .all(|uri| Url::parse(uri).is_ok_and(|url| url.scheme() != "https" || loopback(&url)))
+    }
+}
+
+fn is_native(url: &Url) -> bool {
+    url.scheme() == "http" && loopback(url)
+}
+
+fn portless(mut url: Url) -> Url {
+    // An http URL takes every port.
+    let _ = url.set_port(None);
+    url
+}
+
+/// Whether a client may be sent back to this address: over https, to this machine, or into an application of this machine.
+pub fn is_redirect_uri(text: &str) -> bool {
+    if text.len() > URI_MAX || text.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
+        return false;
+    }
+    let Ok(url) = Url::parse(text) else { return false };
+    if url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        return false;
+    }
+    match url.scheme() {
+        "https" => url.has_host(),
+        "http" => loopback(&url),
+        scheme => scheme.contains('.') || EDITORS.contains(&scheme),
+    }
+}
+
+/// What a client says its name is, in one line that cannot pretend to be anything else of the page.
+pub fn shown_name(said: Option<&str>) -> Option<String> {
+    let name: String = said?
+        .chars()
+        .filter(|letter| !letter.is_control() && !is_invisible(*letter))
+        .take(NAME_MAX)
+        .collect();
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// Marks that turn the direction of text, or take no room: with them a name could read like another.
+fn is_invisible(letter: char) -> bool {
+    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{061c}')
+}
+
+/// What is kept of clients, and what guards their registration.
+pub struct Clients {
+    http: reqwest::Client,
+    guard: Guard,
+    /// Over http on this machine, for development, documents may be too.
+    local: bool,
+    documents: Cache<String, Kept>,
+    fetches: Semaphore,
+    registrations: Flood,
+    fetched: Flood,
+}
+
+#[derive(Clone)]
+struct Kept {
+    client: Arc<Client>,
+    /// Epoch milliseconds.
+    until: i64,
+}
+
+impl std::fmt::Debug for Clients {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Clients")
+            .field("documents", &self.documents.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Clients {
+    pub fn new(config: &Config, base_url: &str) -> Result<Self> {
+        let local = Url::parse(base_url).is_ok_and(|base| is_native(&base));
+        // What the operator allows to backends is not allowed to strangers.
+        let own: Vec<ipnet::IpNet> = match local {
+            true => vec![[127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()]
+                .into_iter()
+                .map(|address: IpAddr| address.into())
+                .collect(),
+            false => Vec::new(),
+        };
+        let guard = Guard::new(&own, &[], config.network.dns.clone());
+        Ok(Self {
+            http: Connections::stranger(&guard)?,
+            guard,
+            local,
+            documents: Cache::new(KEPT),
+            fetches: Semaphore::new(FETCHES),
+            registrations: Flood::new(REGISTRATIONS, ("registrations of clients", "register once")),
+            fetched: Flood::new(DOCUMENTS, ("documents of clients to fetch", "try again")),
+        })
+    }
+
+    /// The client of this id.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] where there is none, or its document is not as it must be, in words for its maker.
+    pub async fn find(&self, state: &State, id: &str, address: IpAddr) -> Result<Arc<Client>> {
+        if id.starts_with("https://") || (self.local && id.starts_with("http://")) {
+            return self.described(state, id, address).await;
+        }
+        match registered(state, id).await? {
+            Some(row) => Ok(Arc::new(Client {
+                id: row.id,
+                name: row.name,
+                redirect_uris: row.redirect_uris,
+                uri: None,
+                metadata: false,
+            })),
+            None => Err(unknown(
+                "This application is not registered here, or was so long ago that it was forgotten. Let it connect anew: most do when their stored sign-in is removed",
+            )),
+        }
+    }
+
+    /// Stores a client that registers itself, and answers its id.
+    ///
+    /// # Errors
+    /// 429 for an address that registers too many; 503 when too many that nobody uses are stored.
+    pub async fn register(&self, state: &State, name: String, redirect_uris: Vec<String>, address: IpAddr) -> Result<Row> {
+        self.registrations.check(address)?;
+        self.registrations.count(address)?;
+        let row = Row {
+            id: uuid::Uuid::new_v4().to_string(),
+            name,
+            redirect_uris,
+            created_at: state.clock.millis(),
+            used_at: None,
+        };
+        let mut tx = state.store.write(Reach::Operator).await?;
+        if store::oauth_clients::count_unused(&mut tx).await? >= UNUSED_MAX {
+            return Err(
+                Error::unavailable("Too many applications have registered here and were never used; try again tomorrow")
+                    .coded("too_many_clients")
+                    .retry_after(3600),
+            );
+        }
+        store::oauth_clients::insert(&mut tx, &row).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    async fn described(&self, state: &State, id: &str, address: IpAddr) -> Result<Arc<Client>> {
+        let now = state.clock.millis();
+        if let Some(kept) = self.documents.get(id).filter(|kept| kept.until > now) {
+            return Ok(kept.client);
+        }
+        let url = document_url(id)
+            .ok_or_else(|| unknown("client_id: must be an https address with a path, without a fragment, dot segments or a user"))?;
+        self.fetched.check(address)?;
+        self.fetched.count(address)?;
+        let Ok(_place) = self.fetches.try_acquire() else {
+            return Err(Error::unavailable("Too many applications are being looked at right now; try again in a moment").retry_after(1));
+        };
+        let (document, keep_ms) = tokio::time::timeout(FETCH, self.fetch(url))
+            .await
+            .unwrap_or_else(|_| Err(unfetched("it did not answer in time")))?;
+        let client = Arc::new(read_document(id, &document)?);
+        let kept = Kept {
+            client: Arc::clone(&client),
+            until: now + keep_ms,
+        };
+        self.documents.insert(id.to_owned(), kept);
+        Ok(client)
+    }
+
+    async fn fetch(&self, url: Url) -> Result<(Vec<u8>, i64)> {
+        self.guard
+            .check_literal(&url)
+            .map_err(|refused| unfetched("its address is not a public one").because(refused))?;
+        let sent = self.http.get(url).header(header::ACCEPT, "application/json").send().await;
+        let mut response = sent.map_err(|error| unfetched("it cannot be reached").because(chain(&error.without_url())))?;
+        match response.status() {
+            StatusCode::OK => {}
+            status if status.is_redirection() => return Err(unfetched("it redirects, which is not followed")),
+            status => return Err(unfetched(&format!("it answered {}", status.as_u16()))),
+        }
+        let keep_ms = keep_ms(response.headers());
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| unfetched("it was cut off").because(chain(&error.without_url())))?
+        {
+            if body.len() + chunk.len() > DOCUMENT_MAX {
+                return Err(unfetched("it is longer than 64 KiB"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((body, keep_ms))
+    }
+}
+
+/// A client that registered itself. An id that no registration answered is not looked up.
+pub async fn registered(state: &State, id: &str) -> Result<Option<Row>> {
+    if uuid::Uuid::try_parse(id).is_err() {
+        return Ok(None);
+    }
+    let mut tx = state.store.read(Reach::Operator).await?;
+    store::oauth_clients::find(&mut tx, id).await
+}
+
+/// The address of a document (draft-ietf-oauth-client-id-metadata-document §3).
+fn document_url(id: &str) -> Option<Url> {
+    let url = Url::parse(id).ok().filter(|_| id.len() <= URI_MAX)?;
+    // Written as it was parsed: dot segments, capitals or a default port would make one document have many ids.
+    let plain = url.as_str() == id && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    (plain && url.path().len() > 1).then_some(url)
+}
+
+/// The fields of a metadata document that matter here (RFC 7591 §2).
+#[derive(Deserialize)]
+struct Document {
+    client_id: String,
+    client_name: Option<String>,
+    redirect_uris: Vec<String>,
+    client_uri: Option<String>,
+    token_endpoint_auth_method: Option<String>,
+    client_secret: Option<serde::de::IgnoredAny>,
+}
+
+fn read_document(id: &str, body: &[u8]) -> Result<Client> {
+    let document: Document = serde_json::from_slice(body).map_err(|error| {
+        unknown("The document at client_id is no JSON object with client_id, client_name and redirect_uris").because(error.to_string())
+    })?;
+    if document.client_id != id {
+        return Err(unknown("The document at client_id names another client_id than its own address"));
+    }
+    if document.client_secret.is_some() || document.token_endpoint_auth_method.is_some_and(|method| method != "none") {
+        return Err(unknown(
+            "The document at client_id asks for a client secret or key; this gateway takes token_endpoint_auth_method none, with PKCE",
+        ));
+    }
+    let uris = document.redirect_uris;
+    if uris.is_empty() || uris.len() > REDIRECT_URIS_MAX || !uris.iter().all(|uri| is_redirect_uri(uri)) {
+        return Err(unknown(
+            "The document at client_id must hold 1 to 20 redirect_uris over https, to localhost, or with a scheme of the application's own",
+        ));
+    }
+    Ok(Client {
+        name: shown_name(document.client_name.as_deref()).ok_or_else(|| unknown("The document at client_id has no client_name"))?,
+        id: id.to_owned(),
+        redirect_uris: uris,
+        uri: document
+            .client_uri
+            .and_then(|uri| Url::parse(&uri).ok())
+            .filter(|uri| uri.scheme() == "https"),
+        metadata: true,
+    })
+}
+
+/// How long a document may be kept (RFC 9111 §5.2.2), within bounds.
+fn keep_ms(headers: &http::HeaderMap) -> i64 {
+    let said = headers
+        .get(header::CACHE_CONTROL)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let mut keep = KEPT_USUALLY_MS;
+    for directive in said.split(',').map(|directive| directive.trim().to_ascii_lowercase()) {
+        if directive == "no-store" || directive == "no-cache" {
+            return KEPT_LEAST_MS;
+        }
+        if let Some(seconds) = directive.strip_prefix("max-age=").and_then(|seconds| seconds.parse::<i64>().ok()) {
+            keep = seconds.saturating_mul(1000);
+        }
+    }
+    keep.clamp(KEPT_LEAST_MS, KEPT_MOST_MS)
+}
+
+fn unknown(message: &'static str) -> Error {
+    Error::new(Kind::NotFound, message).coded("client_unknown")
+}
+
+fn unfetched(why: &str) -> Error {
+    Error::new(Kind::NotFound, format!("The document at client_id cannot be had: {why}")).coded("client_unknown")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(uris: &[&str]) -> Client {
+        Client {
+            id: "x".to_owned(),
+            name: "x".to_owned(),
+            redirect_uris: uris.iter().map(|uri| (*uri).to_owned()).collect(),
+            uri: None,
+            metadata: false,
+        }
+    }
+
+    #[test]
+    fn a_redirect_matches_exactly_but_for_the_port_of_this_machine() {
+        let local = client(&["http://localhost:3335/oauth/callback", "https://app.example.cl/cb"]);
+        for fits in [
+            "http://localhost:3335/oauth/callback",
+            "http://localhost:49150/oauth/callback",
+            "http://localhost/oauth/callback",
+            "https://app.example.cl/cb",
+        ] {
+            assert!(local.redirect_uri(fits).is_some(), "{fits}");
+        }
+        for differs in [
+            "http://127.0.0.1:3335/oauth/callback",
+            "http://localhost:3335/oauth/callback/",
+            "http://localhost:3335/oauth/callback?x=1",
+            "http://localhost.evil.cl:3335/oauth/callback",
+            "http://user@localhost:3335/oauth/callback",
+            "https://app.example.cl:8443/cb",
+            "https://app.example.cl/cb#x",
+            "https://app.example.cl/cb/../cb",
+        ] {
+            assert!(local.redirect_uri(differs).is_none(), "{differs}");
+        }
+    }
+
+    #[test]
+    fn only_https_this_machine_and_applications_are_sent_back_to() {
+        for fits in [
+            "https://claude.ai/api/mcp/auth_callback",
+            "http://127.0.0.1:3000/callback",
+            "http://[::1]:3000/callback",
+            "cursor://anysphere.cursor-mcp/oauth/callback",
+            "com.example.app:/oauth",
+        ] {
+            assert!(is_redirect_uri(fits), "{fits}");
+        }
+        for refused in [
+            "http://app.example.cl/cb",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "intent://x",
+            "file:///etc/passwd",
+            "https://user:secret@app.example.cl/",
+            "https://app.example.cl/#x",
+            "/relative",
+            "https://app.example.cl/ x",
+        ] {
+            assert!(!is_redirect_uri(refused), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_document_has_one_spelling_of_its_address() {
+        assert!(document_url("https://app.example.cl/client.json").is_some());
+        for refused in [
+            "https://app.example.cl",
+            "https://app.example.cl/",
+            "https://app.example.cl/a/../client.json",
+            "https://APP.example.cl/client.json",
+            "https://app.example.cl:443/client.json",
+            "https://u@app.example.cl/client.json",
+            "https://app.example.cl/client.json#x",
+        ] {
+            assert!(document_url(refused).is_none(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_hide_what_it_says() {
+        assert_eq!(shown_name(Some(" Cla\u{202e}ude\n ")).as_deref(), Some("Claude"));
+        assert_eq!(shown_name(Some("\u{200b}\t")), None);
+        assert_eq!(shown_name(Some(&"a".repeat(500))).unwrap().len(), NAME_MAX);
+    }
+}

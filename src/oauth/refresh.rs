@@ -1,1 +1,122 @@
 //! Refresh tokens: each is used once, and the one after it is made from it.
+//!
+//! The next one is a keyed hash of the one before: nothing that could be used is stored, and clients that refresh at the same time, or
+//! whose answer was lost, all get the same next one for a minute. Who comes with a used one later has stolen it, or the one before
+//! him had: the grant goes (RFC 9700 §4.14.2).
+
+use zeroize::Zeroizing;
+
+use super::{
+    code::{Fetched, Refused, access},
+    grant::{self, GrantedBy},
+    request::{Parameters, resource},
+};
+use crate::{
+    auth::{TokenHash, token},
+    error::Result,
+    id::{TenantId, TokenId},
+    state::State,
+    store::{self, Reach, Tx, grants::Row},
+};
+
+/// How long a used one still answers with the next.
+const OVERLAP_MS: i64 = 60_000;
+/// How long one may lie unused: 30 days.
+pub const IDLE_MS: i64 = 30 * 24 * 3600 * 1000;
+
+/// The first refresh token of a new grant.
+pub async fn first(tx: &mut Tx, grant: &Row, now: i64) -> Result<Zeroizing<String>> {
+    let made = token::random(token::REFRESH_PREFIX);
+    store::refresh_tokens::insert(tx, &TokenHash::of(&made), grant.tenant_id, grant.id, now, end(grant, now)).await?;
+    Ok(made)
+}
+
+/// Exchanges a refresh token (RFC 6749 §6).
+pub async fn exchange(state: &State, client_id: &str, form: &Parameters) -> Result<Fetched, Refused> {
+    let text = form
+        .get("refresh_token")
+        .ok_or(Refused::Said("invalid_request", "refresh_token is missing"))?;
+    if !token::is_of(token::REFRESH_PREFIX, text) {
+        return Err(UNKNOWN);
+    }
+    let (hash, now) = (TokenHash::of(text), state.clock.millis());
+    let mut tx = state.store.write(Reach::Operator).await?;
+    let first = store::refresh_tokens::take(&mut tx, &hash, now).await?;
+    let found = store::refresh_tokens::find(&mut tx, &hash).await?.ok_or(UNKNOWN)?;
+    let grant = store::grants::find(&mut tx, Some(found.tenant_id), found.grant_id)
+        .await?
+        .filter(|grant| grant.revoked_at.is_none() && grant.expires_at > now && found.expires_at > now)
+        .ok_or(ENDED)?;
+    if grant.client_id != client_id {
+        return Err(Refused::Said("invalid_grant", "the refresh token was given to another client"));
+    }
+    if !first && found.used_at.is_none_or(|used_at| now - used_at > OVERLAP_MS) {
+        grant::revoke(&mut tx, grant.tenant_id, grant.id, now).await?;
+        tx.commit().await?;
+        tracing::warn!(tenant = %grant.tenant_id, grant = %grant.id, client = client_id, "a used refresh token came again: its grant was revoked");
+        return Err(Refused::Said(
+            "invalid_grant",
+            "the refresh token was used before; for safety the application must be allowed anew",
+        ));
+    }
+    let by: GrantedBy = grant.granted_by.parse()?;
+    let giver = grant::giver(&mut tx, grant.tenant_id, &by, now).await?.ok_or(ENDED)?;
+    let most = grant::within(grant.scopes, giver.scopes);
+    let scopes = match form.get("scope") {
+        None => most,
+        Some(text) => narrowed(text, most)?,
+    };
+    if scopes.given().next().is_none() {
+        return Err(ENDED);
+    }
+    if form
+        .get("resource")
+        .is_some_and(|asked| resource(state, asked).as_ref() != Some(&grant.resource))
+    {
+        return Err(Refused::Said(
+            "invalid_target",
+            "resource is not the one that was granted (RFC 8707 §2.2)",
+        ));
+    }
+    let next = token::of(token::REFRESH_PREFIX, &state.secrets.hash("refresh", text.as_bytes()));
+    store::refresh_tokens::insert(&mut tx, &TokenHash::of(&next), grant.tenant_id, grant.id, now, end(&grant, now)).await?;
+    tx.commit().await?;
+    Ok(Fetched {
+        access: access(&grant, scopes)?,
+        refresh_token: next,
+    })
+}
+
+/// Whose refresh token this is, if it is one: for its revocation.
+pub async fn owner(tx: &mut Tx, text: &str) -> Result<Option<(TenantId, TokenId)>> {
+    if !token::is_of(token::REFRESH_PREFIX, text) {
+        return Ok(None);
+    }
+    let found = store::refresh_tokens::find(tx, &TokenHash::of(text)).await?;
+    Ok(found.map(|found| (found.tenant_id, found.grant_id)))
+}
+
+const UNKNOWN: Refused = Refused::Said("invalid_grant", "the refresh token is unknown");
+const ENDED: Refused = Refused::Said(
+    "invalid_grant",
+    "what was granted has ended or was revoked; the application must be allowed anew",
+);
+
+fn end(grant: &Row, now: i64) -> i64 {
+    grant.expires_at.min(now + IDLE_MS)
+}
+
+/// Fewer scopes than were granted (RFC 6749 §6).
+fn narrowed(text: &str, most: crate::auth::Scopes) -> Result<crate::auth::Scopes, Refused> {
+    let asked = super::request::asked_scopes(text).ok_or(BEYOND)?;
+    let given = grant::within(asked, most);
+    // Whoever names none of ours (`offline_access`) wants what he has.
+    let names_ours = text.split(' ').any(|name| name.parse::<crate::auth::Scope>().is_ok());
+    match (names_ours, given == asked) {
+        (false, _) => Ok(most),
+        (true, true) => Ok(given),
+        (true, false) => Err(BEYOND),
+    }
+}
+
+const BEYOND: Refused = Refused::Said("invalid_scope", "scope goes beyond what was granted");

@@ -304,6 +304,8 @@ pub struct Stored {
     pub hash_key: String,
     /// Credentials, each with the place that it is sealed to.
     pub sealed: Vec<(String, Vec<u8>)>,
+    /// The keys of access tokens, likewise.
+    pub signing_keys: Vec<(String, Vec<u8>)>,
 }
 
 /// Tries whether the master key in use opens all of it. Changes nothing, neither the database nor the key file.
@@ -319,7 +321,7 @@ pub async fn try_open(source: &MasterKeySource, vault: Option<&Vault>, stored: &
         Error::unavailable("A stored secret does not open with the right master key: the database was altered").because(error.cause())
     };
     sealer.open(HASH_KEY_PLACE, &unhex(&stored.hash_key)?).map_err(says)?;
-    for (place, value) in &stored.sealed {
+    for (place, value) in stored.sealed.iter().chain(&stored.signing_keys) {
         sealer.open(place, value).map_err(says)?;
     }
     Ok(())
@@ -347,6 +349,11 @@ pub fn connection_place(tenant: crate::id::TenantId, backend: &str, id: &str) ->
 /// Where the outcome of an idempotent call is sealed to.
 pub fn outcome_place(tenant: &str, key: &str) -> String {
     format!("outcome/{tenant}/{key}")
+}
+
+/// Where the private half of a signing key is sealed to.
+pub fn signing_key_place(id: &str) -> String {
+    format!("signing_key/{id}")
 }
 
 fn unhex(text: &str) -> Result<Vec<u8>> {

@@ -13,12 +13,12 @@ use zeroize::Zeroizing;
 
 use super::{
     DataKey, HASH_KEY_PLACE, META_HASH_KEY, META_KEY_ID, META_WRAPPED_KEY, Sealer, Unwrapped, Vault, connection_place, no_transit,
-    outcome_place, seal, unhex, vault,
+    outcome_place, seal, signing_key_place, unhex, vault,
 };
 use crate::{
     config::{self, KEY_BYTES, MasterKeySource},
     error::{Error, Result},
-    store::{Reach, Store, connections, idempotency, meta},
+    store::{Reach, Store, connections, idempotency, meta, signing_keys},
 };
 
 type Key = Zeroizing<[u8; KEY_BYTES]>;
@@ -162,6 +162,11 @@ async fn replace(source: &MasterKeySource, store: &Store, old: Unwrapped, next: 
         let place = connection_place(row.tenant_id, &row.backend, &row.id);
         let sealed = new.seal(&place, &old.open(&place, &row.credential)?)?;
         connections::reseal(&mut tx, row.tenant_id, &row.backend, sealed).await?;
+    }
+    for key in signing_keys::list(&mut tx).await? {
+        let place = signing_key_place(&key.id);
+        let sealed = new.seal(&place, &old.open(&place, &key.sealed)?)?;
+        signing_keys::reseal(&mut tx, &key.id, sealed).await?;
     }
     let (mut outcomes, mut after) = (0, (String::new(), String::new()));
     loop {

@@ -413,11 +413,26 @@ pub async fn stored(connection: &mut AnyConnection) -> Result<Stored, sqlx::Erro
         let tenant = tenant.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         sealed.push((secrets::connection_place(tenant, &backend, &id), row.try_get(3)?));
     }
+    let mut signing_keys = Vec::new();
+    // A database of before sign-in has no such table.
+    let signs: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations where version >= 5")
+        .fetch_one(&mut *connection)
+        .await?;
+    if signs > 0 {
+        for row in sqlx::query("select id, sealed from signing_keys")
+            .fetch_all(&mut *connection)
+            .await?
+        {
+            let id: String = row.try_get(0)?;
+            signing_keys.push((secrets::signing_key_place(&id), row.try_get(1)?));
+        }
+    }
     Ok(Stored {
         key_id: key_id.unwrap_or_default(),
         wrapped_key,
         hash_key: hash_key.unwrap_or_default(),
         sealed,
+        signing_keys,
     })
 }
 

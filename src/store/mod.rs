@@ -5,14 +5,19 @@
 //! row-level security whose rows may be seen, before anything is asked.
 
 pub mod audit;
+pub mod authorization_codes;
 pub mod backup;
 pub mod changes;
 pub mod connections;
+pub mod grants;
 pub mod idempotency;
 pub mod kpis;
 pub mod meta;
+pub mod oauth_clients;
 pub mod plans;
+pub mod refresh_tokens;
 pub mod services;
+pub mod signing_keys;
 pub mod switches;
 pub mod tenants;
 pub mod tokens;

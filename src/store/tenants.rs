@@ -114,6 +114,14 @@ pub async fn delete(tx: &mut Tx, id: TenantId, at: i64) -> Result<()> {
         .bind(&id)
         .execute(tx.connection())
         .await?;
+    for statement in [
+        "delete from refresh_tokens where tenant_id = $1",
+        "delete from authorization_codes where tenant_id = $1",
+        "delete from grants where tenant_id = $1",
+        "delete from members where tenant_id = $1",
+    ] {
+        sqlx::query(statement).bind(id.to_string()).execute(tx.connection()).await?;
+    }
     sqlx::query("delete from idempotency where tenant_id = $1")
         .bind(&id)
         .execute(tx.connection())

@@ -135,6 +135,17 @@ pub async fn touch(tx: &mut Tx, uses: &[(TokenId, i64)]) -> Result<()> {
     Ok(())
 }
 
+/// Those that were revoked since a moment, and when.
+pub async fn revoked_since(tx: &mut Tx, since: i64) -> Result<Vec<(TokenId, i64)>> {
+    let rows = sqlx::query("select id, revoked_at from tokens where revoked_at >= $1")
+        .bind(since)
+        .fetch_all(tx.connection())
+        .await?;
+    rows.iter()
+        .map(|row| Ok((TokenId::stored(&column::<String>(row, "id")?)?, column(row, "revoked_at")?)))
+        .collect()
+}
+
 /// Revokes every stored token of the operator, and says how many there were.
 pub async fn revoke_operators(tx: &mut Tx, at: i64) -> Result<Vec<TokenId>> {
     let rows = sqlx::query("update tokens set revoked_at = $1 where tenant_id is null and revoked_at is null returning id")
@@ -161,15 +172,8 @@ fn read(row: &AnyRow) -> Result<Token> {
             .transpose()?,
         name: column(row, "name")?,
         scopes: Scopes::from_stored(&column::<String>(row, "scopes")?),
-        agent: column::<Option<String>>(row, "agent")?
-            .map(|name| {
-                name.parse()
-                    .map_err(|()| Error::internal(format!("stored agent {name:?} is unknown")))
-            })
-            .transpose()?,
-        limits: column::<Option<String>>(row, "limits")?
-            .map(|text| serde_json::from_str(&text).map_err(Error::internal))
-            .transpose()?,
+        agent: agent(row)?,
+        limits: limits(row)?,
         created_at: column(row, "created_at")?,
         created_by: column(row, "created_by")?,
         expires_at: column(row, "expires_at")?,
@@ -179,4 +183,21 @@ fn read(row: &AnyRow) -> Result<Token> {
             .transpose()?,
         last_used_at: column(row, "last_used_at")?,
     })
+}
+
+/// The agent's view that a row names.
+pub(super) fn agent(row: &AnyRow) -> Result<Option<Agent>> {
+    column::<Option<String>>(row, "agent")?
+        .map(|name| {
+            name.parse()
+                .map_err(|()| Error::internal(format!("stored agent {name:?} is unknown")))
+        })
+        .transpose()
+}
+
+/// The limits that a row holds in place of the usual ones.
+pub(super) fn limits(row: &AnyRow) -> Result<Option<Custom>> {
+    column::<Option<String>>(row, "limits")?
+        .map(|text| serde_json::from_str(&text).map_err(Error::internal))
+        .transpose()
 }

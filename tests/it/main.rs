@@ -34,6 +34,7 @@ mod main_job;
 mod mcp;
 mod n8n;
 mod nginx;
+mod oauth;
 mod odoo;
 mod openapi;
 mod postgres;

@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Kind, Result},
     id::{TenantId, TokenId},
     limits::Custom,
+    oauth::grant::{self, GrantedBy},
     store::{self, Tx, changes, tokens::Token},
     tenant,
     tool::{Category, Definition, Route, Tool, output::Done, page::LIMIT_DEFAULT, tool},
@@ -250,7 +251,7 @@ impl Tool for GetToken {
     }
 }
 
-/// Revoke a token. It is refused everywhere within a second.
+/// Revoke a token. It is refused everywhere within a second, and so are the applications that were connected with it.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RevokeToken {
@@ -271,6 +272,9 @@ impl Tool for RevokeToken {
         let mut tx = account.write().await?;
         let token = find(&mut tx, account, &self.id).await?;
         store::tokens::revoke(&mut tx, token.id, account.now()).await?;
+        if let Some(tenant) = token.tenant_id {
+            grant::revoke_given_by(&mut tx, tenant, &GrantedBy::Token(token.id), account.now()).await?;
+        }
         account.commit(tx, changes::Kind::Token, token.id.to_string()).await?;
         Ok(Done::YES)
     }
@@ -332,6 +336,10 @@ impl Tool for RotateToken {
         let api_token = store_new(&mut tx, &made).await?;
         let overlap = i64::from(self.overlap_secs.unwrap_or(OVERLAP_SECS)) * 1000;
         store::tokens::rotate(&mut tx, old.id, made.id, old.expires_at.min(now + overlap)).await?;
+        if let Some(tenant) = old.tenant_id {
+            let (from, to) = (GrantedBy::Token(old.id), GrantedBy::Token(made.id));
+            store::grants::hand_over(&mut tx, tenant, &from.to_string(), &to.to_string()).await?;
+        }
         account.commit(tx, changes::Kind::Token, old.id.to_string()).await?;
         issued(made, &api_token)
     }

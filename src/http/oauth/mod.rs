@@ -1,1 +1,75 @@
 //! The routes of sign-in: what clients ask as OAuth has it, and the pages that a member sees.
+//!
+//! What clients ask needs no cookie, so that pages of any origin may ask it; the pages are for this origin alone.
+
+mod register;
+mod revoke;
+mod token;
+
+use std::sync::Arc;
+
+use axum::{Router, routing::post};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::json;
+use tower_http::cors::{Any, CorsLayer};
+
+use crate::{error::Error, oauth::code::Refused, state::State};
+
+/// What clients ask without a browser's help, open to every origin.
+pub const ASKED_BY_CLIENTS: [&str; 3] = [TOKEN, REGISTER, REVOKE];
+
+pub const TOKEN: &str = "/oauth/token";
+pub const REGISTER: &str = "/oauth/register";
+pub const REVOKE: &str = "/oauth/revoke";
+
+/// The largest body: a registration.
+const BODY_MAX: usize = 64 * 1024;
+
+pub fn routes() -> Router<Arc<State>> {
+    Router::new()
+        .route(TOKEN, post(token::serve))
+        .route(REGISTER, post(register::serve))
+        .route(REVOKE, post(revoke::serve))
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
+        .layer(CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any))
+}
+
+/// An error as RFC 6749 §5.2, RFC 7591 §3.2.2 and RFC 7009 §2.2.1 have it.
+fn refusal(status: StatusCode, error: &str, description: &str) -> axum::response::Response {
+    let mut response = super::json(status, json!({ "error": error, "error_description": description }).to_string());
+    response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// The same of a failure of ours, which may pass.
+fn failure(error: &Error, request_id: Option<&Arc<str>>) -> axum::response::Response {
+    error.log(request_id.map_or("", |id| id));
+    let status = error.kind().status();
+    let code = match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => "temporarily_unavailable",
+        status if status.is_server_error() => "server_error",
+        _ => "invalid_request",
+    };
+    let mut response = refusal(status, code, error.message());
+    super::problem::retry_after(error, response.headers_mut());
+    response
+}
+
+fn refused(refused: &Refused, request_id: Option<&Arc<str>>) -> axum::response::Response {
+    match refused {
+        Refused::Said(error, description) => refusal(StatusCode::BAD_REQUEST, error, description),
+        Refused::Failed(error) => failure(error, request_id),
+    }
+}
+
+/// The client that names itself in a form, or by Basic with no password: it has none (RFC 6749 §2.3.1).
+fn client_id(headers: &HeaderMap, form: &crate::oauth::request::Parameters) -> Option<String> {
+    use base64::Engine as _;
+    if let Some(id) = form.get("client_id") {
+        return Some(id.to_owned());
+    }
+    let basic = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+    let pair = base64::engine::general_purpose::STANDARD.decode(basic).ok()?;
+    let id = String::from_utf8(pair).ok()?.split(':').next()?.to_owned();
+    Some(percent_encoding::percent_decode_str(&id).decode_utf8().ok()?.into_owned())
+}

@@ -239,6 +239,8 @@ struct Meta<'a> {
 
 /// What was written there, or nothing: whatever is odd about a message, the gateway says it better.
 fn leniently<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>) -> T {
+    // A struct would be read from a list too, member by member.
+    let raw = raw.filter(|raw| !raw.get().starts_with('['));
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
 

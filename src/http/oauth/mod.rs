@@ -2,18 +2,30 @@
 //!
 //! What clients ask needs no cookie, so that pages of any origin may ask it; the pages are for this origin alone.
 
+mod applications;
+mod authorize;
+mod language;
+mod pages;
 mod register;
 mod revoke;
+mod sign_in;
 mod token;
 
 use std::sync::Arc;
 
-use axum::{Router, routing::post};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 use tower_http::cors::{Any, CorsLayer};
 
-use crate::{error::Error, oauth::code::Refused, state::State};
+use crate::{
+    error::Error,
+    oauth::{code::Refused, openid},
+    state::State,
+};
 
 /// What clients ask without a browser's help, open to every origin.
 pub const ASKED_BY_CLIENTS: [&str; 3] = [TOKEN, REGISTER, REVOKE];
@@ -32,6 +44,19 @@ pub fn routes() -> Router<Arc<State>> {
         .route(REVOKE, post(revoke::serve))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
         .layer(CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any))
+        .merge(pages())
+}
+
+/// What a member's browser asks.
+fn pages() -> Router<Arc<State>> {
+    Router::new()
+        .route("/oauth/authorize", get(authorize::show).post(authorize::decide))
+        .route("/oauth/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/oauth/sign-in/openid", get(sign_in::leave))
+        .route(openid::CALLBACK, get(sign_in::come_back))
+        .route("/oauth/sign-out", post(sign_in::sign_out))
+        .route("/oauth/applications", get(applications::show))
+        .route("/oauth/applications/revoke", post(applications::revoke))
 }
 
 /// An error as RFC 6749 §5.2, RFC 7591 §3.2.2 and RFC 7009 §2.2.1 have it.

@@ -16,6 +16,7 @@ use sqlx::{AnyConnection, Connection as _, Row as _, migrate::Migrator};
 use url::Url;
 
 use crate::{
+    auth::issuers,
     clock::{self, Clock},
     config::{Config, Database, MasterKeySource, Otlp, Secret, Settings, VaultServer, loopback},
     error::{Error, chain},
@@ -136,6 +137,7 @@ pub async fn examine(file: Option<&Path>) -> Vec<Finding> {
         collector(otlp, &http, &mut found).await;
     }
     services(&config, &http, &mut found).await;
+    outside_issuers(&config, &mut found).await;
     found.0
 }
 
@@ -831,6 +833,39 @@ async fn services(config: &Config, http: &reqwest::Client, found: &mut Findings)
         match wrong {
             None => found.ok(CHECK, format!("{kind} answers")),
             Some(wrong) => found.fail(CHECK, format!("{kind} {wrong}; start it, or take it out of [services]")),
+        }
+    }
+}
+
+/// Others whose access tokens are taken: whether their keys can be had.
+async fn outside_issuers(config: &Config, found: &mut Findings) {
+    const CHECK: &str = "issuers";
+    if config.issuers.is_empty() {
+        if !config.sign_in {
+            found.warn(
+                CHECK,
+                "SMARTERMCP_SIGN_IN is off and SMARTERMCP_ISSUER is not set: only API tokens let anybody in",
+            );
+        }
+        return;
+    }
+    let http = match issuers::client() {
+        Ok(http) => http,
+        Err(error) => return found.fail(CHECK, sentence(&error)),
+    };
+    let asked = config
+        .issuers
+        .iter()
+        .map(|issuer| async { (&issuer.url, issuers::fetch(&http, issuer).await) });
+    for (url, keys) in futures::future::join_all(asked).await {
+        match keys {
+            Ok(keys) => found.ok(CHECK, format!("{url} publishes {} keys", keys.len())),
+            Err(why) => found.fail(
+                CHECK,
+                format!(
+                    "the keys of {url} cannot be had, so its tokens are refused: {why}; check SMARTERMCP_ISSUER and SMARTERMCP_ISSUER_JWKS"
+                ),
+            ),
         }
     }
 }

@@ -11,6 +11,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report is what this program prints")]
 #![expect(clippy::cast_precision_loss, reason = "counts of calls and kilobytes stay far below 2^52")]
 
+mod access;
 mod agentgateway;
 mod beside;
 mod doors;
@@ -79,6 +80,10 @@ async fn bench() -> Result<bool> {
         Some(gateway) => Some(stage.measure_beside(&options, gateway).await?),
         None => None,
     };
+    let access = match &gateway {
+        Some(gateway) => Some(stage.measure_access(&options, gateway, scratch.path()).await?),
+        None => None,
+    };
     let facts = match gateway {
         Some(gateway) => Some(stage.close_gateway(gateway, scratch.path()).await?),
         None => None,
@@ -95,6 +100,9 @@ async fn bench() -> Result<bool> {
     report::verdicts(&rows, facts.as_ref());
     if let Some(beside) = &beside {
         report::beside(beside);
+    }
+    if let Some(access) = &access {
+        report::access(access);
     }
     Ok(report::faults(&rows))
 }

@@ -10,7 +10,9 @@ use std::{
 };
 
 use crate::{
-    Result, agentgateway,
+    Result,
+    access::{self, AccessTokens},
+    agentgateway,
     beside::{self, Beside},
     doors::Door,
     gateway::{Gateway, Servers},
@@ -271,6 +273,18 @@ impl Stage {
     /// Measures on the filled gateway what stands beside the rows.
     pub async fn measure_beside(&self, options: &Options, tested: &Tested) -> Result<Beside> {
         beside::measure(&tested.gateway, &tested.process, &tested.tokens, options.measured).await
+    }
+
+    /// Measures on the filled gateway what access tokens cost.
+    pub async fn measure_access(&self, options: &Options, tested: &Tested, scratch: &Path) -> Result<AccessTokens> {
+        access::measure(
+            &tested.gateway,
+            &tested.process,
+            &scratch.join("gateway"),
+            &tested.tokens,
+            options.measured,
+        )
+        .await
     }
 
     /// Reads what the gateway came to, and starts it once more on what it has stored.

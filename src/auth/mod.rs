@@ -526,6 +526,14 @@ async fn load_token(state: &State, hash: TokenHash, now: i64) -> Result<Option<A
         .await
 }
 
+/// Whether a bearer was sent, be it none.
+pub fn sends_bearer(headers: &HeaderMap) -> bool {
+    headers.get_all(AUTHORIZATION).iter().any(|value| {
+        let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"bearer")
+    })
+}
+
 /// The one bearer of the request; two `Authorization` headers are none (RFC 6750 §3.1: one way of sending it).
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();

@@ -22,7 +22,7 @@ use axum::{
     routing::{any, get, post},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tower::Service as _;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -31,6 +31,7 @@ use tower_http::{
 
 pub use self::{address::Peer, docs::Pages, openapi::document as openapi_document};
 use crate::{
+    auth,
     error::{Error, Kind, Result},
     id,
     state::State,
@@ -69,6 +70,7 @@ impl Edge {
         let id: Arc<str> = id::ordered().to_string().into();
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+        let (sent_token, resource) = (auth::sends_bearer(request.headers()), oauth::resource_of(request.uri().path()));
         let mut response = match check_browser(&self.state, &request) {
             Err(error) => problem::for_path(request.uri().path(), &error, Some(&id)),
             Ok(()) => match self.routes.clone().call(request).await {
@@ -76,6 +78,9 @@ impl Edge {
                 Err(never) => match never {},
             },
         };
+        if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            problem::complete(&mut response, &oauth::resource_metadata(&self.state, resource), sent_token);
+        }
         let headers = response.headers_mut();
         if let Ok(value) = HeaderValue::from_str(&id) {
             headers.insert(X_REQUEST_ID, value);
@@ -127,7 +132,7 @@ fn routes(state: &Arc<State>) -> Router {
     Router::new()
         .merge(behind_tokens)
         .merge(open)
-        .merge(oauth::routes())
+        .merge(oauth::routes(state))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .with_state(Arc::clone(state))

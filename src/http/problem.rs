@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::error::{Error, Kind};
+use crate::{
+    auth::Scopes,
+    error::{Error, Kind},
+};
 
 /// RFC 9457 §3, with members of our own beside the standard ones.
 #[derive(Serialize)]
@@ -62,19 +65,47 @@ pub fn retry_after(error: &Error, headers: &mut HeaderMap) {
     }
 }
 
-/// `Retry-After`, and the challenge of RFC 6750 §3 that belongs to a 401 and a 403.
+/// `Retry-After`, and the challenge of RFC 6750 §3 that belongs to a 401 and a 403. The edge completes it.
 pub fn headers(error: &Error, headers: &mut HeaderMap) {
     retry_after(error, headers);
     let challenge = match error.kind() {
-        Kind::Unauthenticated => {
-            Some(r#"Bearer realm="smartermcp", error="invalid_token", error_description="Invalid or expired API token""#.to_owned())
-        }
+        Kind::Unauthenticated => Some(CHALLENGE.to_owned()),
         Kind::Forbidden => error
             .lacking_scope()
-            .map(|scope| format!(r#"Bearer realm="smartermcp", error="insufficient_scope", scope="{scope}""#)),
+            .map(|scope| format!(r#"{CHALLENGE}, error="insufficient_scope", scope="{scope}""#)),
         _ => None,
     };
     if let Some(challenge) = challenge.and_then(|text| HeaderValue::try_from(text).ok()) {
         headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+}
+
+const CHALLENGE: &str = r#"Bearer realm="smartermcp""#;
+
+/// Completes a challenge by what only the edge knows: where the metadata of the resource is that was asked for (RFC 9728 §5.1),
+/// and, for a 401, which scopes to ask for, and whether there was a token that is wrong. Without one there is no error (RFC 6750 §3.1).
+pub fn complete(response: &mut Response, resource_metadata: &str, sent_token: bool) {
+    let status = response.status();
+    let Some(challenge) = response
+        .headers()
+        .get(header::WWW_AUTHENTICATE)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return;
+    };
+    if !challenge.starts_with(CHALLENGE) {
+        return;
+    }
+    let wrong = match sent_token {
+        true => r#", error="invalid_token", error_description="Invalid or expired API token""#,
+        false => "",
+    };
+    let metadata = format!(r#"{challenge}, resource_metadata="{resource_metadata}""#);
+    let challenge = match status {
+        StatusCode::UNAUTHORIZED => format!(r#"{metadata}, scope="{}"{wrong}"#, Scopes::business().stored()),
+        _ => metadata,
+    };
+    if let Ok(challenge) = HeaderValue::try_from(challenge) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
 }

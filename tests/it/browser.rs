@@ -104,7 +104,11 @@ impl Browser {
         };
         let mut request = self.http.request(method, url.as_str()).header("accept-language", self.language);
         if url.starts_with(&self.base) {
-            let cookies = self.cookies().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+            let cookies = self
+                .cookies()
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect::<Vec<_>>();
             if !cookies.is_empty() {
                 request = request.header("cookie", cookies.join("; "));
             }
@@ -162,7 +166,9 @@ impl Browser {
     /// Signs in with a token, without any application.
     pub async fn sign_in_alone(&self, token: &str) -> Page {
         let form = self.get("/oauth/sign-in").await;
-        let sent = self.post("/oauth/sign-in", &[("csrf", &form.field("csrf")), ("token", token)]).await;
+        let sent = self
+            .post("/oauth/sign-in", &[("csrf", &form.field("csrf")), ("token", token)])
+            .await;
         self.follow(sent, "").await
     }
 
@@ -193,7 +199,11 @@ impl Page {
 
     /// All that the browser was told to keep, with the flags.
     pub fn set_cookies(&self) -> Vec<&str> {
-        self.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect()
+        self.headers
+            .get_all("set-cookie")
+            .iter()
+            .map(|value| value.to_str().unwrap())
+            .collect()
     }
 
     /// The text as a reader has it, entities resolved.
@@ -237,7 +247,9 @@ impl Page {
     #[track_caller]
     pub fn leads_with(&self, name: &str) -> Option<String> {
         let url = Url::parse(self.header("location")).unwrap_or_else(|error| panic!("{error}: {:?} {}", self.headers, self.text));
-        url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+        url.query_pairs()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.into_owned())
     }
 }
 

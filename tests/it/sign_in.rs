@@ -43,7 +43,10 @@ async fn business(app: &App) -> (Tenant, User, Application) {
 async fn invite(app: &App, tenant: &Tenant, email: &str, scopes: &[&str]) -> Value {
     let invited = app
         .operator()
-        .post("/api/v1/members", json!({ "email": email, "scopes": scopes, "tenant_id": tenant.id }))
+        .post(
+            "/api/v1/members",
+            json!({ "email": email, "scopes": scopes, "tenant_id": tenant.id }),
+        )
         .await;
     invited.assert_status(201);
     invited.json
@@ -53,7 +56,15 @@ async fn invite(app: &App, tenant: &Tenant, email: &str, scopes: &[&str]) -> Val
 async fn by_openid(browser: &Browser, provider: &Provider, request: &str) -> Page {
     let form = browser.follow(browser.get(&format!("/oauth/authorize?{request}")).await, "").await;
     form.assert_status(200);
-    let link = form.text.split("href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&");
+    let link = form
+        .text
+        .split("href=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .replace("&#38;", "&");
     browser.follow(browser.get(&link).await, provider.base()).await
 }
 
@@ -79,7 +90,11 @@ fn assert_is_sign_in(page: &Page) {
 #[track_caller]
 fn assert_out(page: &Page, status: u16, says: &str) {
     page.assert_status(status).assert_says(says);
-    assert!(!page.set_cookies().iter().any(|cookie| cookie.starts_with("smartermcp=s")), "{:?}", page.headers);
+    assert!(
+        !page.set_cookies().iter().any(|cookie| cookie.starts_with("smartermcp=s")),
+        "{:?}",
+        page.headers
+    );
 }
 
 // Signing in with a token, and consent.
@@ -108,9 +123,15 @@ async fn a_member_pastes_a_token_sees_who_asks_for_what_and_allows_it() {
         page.offered(),
         ["read:workflows", "write:workflows", "read:crm"].map(|scope| (scope.to_owned(), true))
     );
-    let sent = browser.decide(&page, "allow", &["read:workflows", "write:workflows", "read:crm"]).await;
+    let sent = browser
+        .decide(&page, "allow", &["read:workflows", "write:workflows", "read:crm"])
+        .await;
     sent.assert_status(303);
-    assert!(sent.header("location").starts_with("http://127.0.0.1:33418/callback?"), "{:?}", sent.headers);
+    assert!(
+        sent.header("location").starts_with("http://127.0.0.1:33418/callback?"),
+        "{:?}",
+        sent.headers
+    );
     assert_eq!(sent.leads_with("state").unwrap(), "state of the application");
     assert_eq!(sent.leads_with("iss").unwrap(), app.base(), "RFC 9207 §2");
     let tokens = application.exchange(&app, &sent).await;
@@ -144,7 +165,8 @@ async fn what_the_token_does_not_hold_is_shown_as_such_and_cannot_be_given() {
     let page = browser.sign_in(&weak.token, &application.request(ASKED)).await;
     // read:crm is included in write:crm.
     assert_eq!(page.offered(), [("read:crm".to_owned(), true)]);
-    page.assert_says("you cannot give it").assert_says("See, create and run your workflows");
+    page.assert_says("you cannot give it")
+        .assert_says("See, create and run your workflows");
     for scopes in [
         &["read:workflows"][..],
         &["read:crm", "read:workflows"],
@@ -154,7 +176,12 @@ async fn what_the_token_does_not_hold_is_shown_as_such_and_cannot_be_given() {
         &["read:moon"],
     ] {
         let refused = browser.decide(&page, "allow", scopes).await;
-        assert!(refused.status.is_client_error(), "{scopes:?}: {} {:?}", refused.status, refused.headers);
+        assert!(
+            refused.status.is_client_error(),
+            "{scopes:?}: {} {:?}",
+            refused.status,
+            refused.headers
+        );
         assert_eq!(refused.header("location"), "");
     }
     let nothing = browser.sign_in(&weak.token, &application.request("read:bots")).await;
@@ -198,7 +225,10 @@ async fn an_application_on_the_web_is_shown_by_its_host_and_without_the_warning_
     let page = Browser::new(&app).sign_in(&user.token, &web.request("read:crm")).await;
     page.assert_says("agenda.example:8443");
     assert!(!page.text.contains("any program on this device"), "{}", page.text);
-    assert!(page.header("content-security-policy").contains("form-action 'self' https://agenda.example:8443;"));
+    assert!(
+        page.header("content-security-policy")
+            .contains("form-action 'self' https://agenda.example:8443;")
+    );
     let editor = Application::register_at(&app, "Editor", "cursor://anysphere.cursor/cb").await;
     let page = Browser::new(&app).sign_in(&user.token, &editor.request("read:crm")).await;
     page.assert_says("cursor:").assert_says("any program on this device");
@@ -215,7 +245,11 @@ async fn what_an_application_calls_itself_is_text_and_nothing_else() {
     let page = browser.sign_in(&user.token, &evil.request("read:crm")).await;
     assert_is_consent(&page);
     page.assert_says(name);
-    assert!(!page.text.contains("<script") && !page.text.contains("evil.example\">"), "{}", page.text);
+    assert!(
+        !page.text.contains("<script") && !page.text.contains("evil.example\">"),
+        "{}",
+        page.text
+    );
     // The request is shown again in a hidden field: its own text is no markup either.
     let request = format!("{}&x=%22%3E%3Cscript%3E", evil.request("read:crm"));
     let page = browser.get(&format!("/oauth/authorize?{request}")).await;
@@ -263,7 +297,10 @@ async fn a_token_that_does_not_work_signs_nobody_in_and_is_not_shown_again() {
     assert_out(&operator, 403, "This is the operator's token");
     assert!(!operator.text.contains(OPERATOR));
     // What is pasted with blanks around it is what was meant.
-    browser.sign_in_alone(&format!("  {}\n", user.token)).await.assert_says("Connected applications");
+    browser
+        .sign_in_alone(&format!("  {}\n", user.token))
+        .await
+        .assert_says("Connected applications");
 }
 
 #[tokio::test]
@@ -294,7 +331,9 @@ async fn what_was_pasted_is_nowhere_afterwards() {
     let app = App::start().await;
     let (_, user, application) = business(&app).await;
     let browser = Browser::new(&app);
-    let form = browser.follow(browser.get(&format!("/oauth/authorize?{}", application.request(ASKED))).await, "").await;
+    let form = browser
+        .follow(browser.get(&format!("/oauth/authorize?{}", application.request(ASKED))).await, "")
+        .await;
     let (csrf, request) = (form.field("csrf"), form.field("request"));
     let sent = browser
         .post("/oauth/sign-in", &[("csrf", &csrf), ("request", &request), ("token", &user.token)])
@@ -337,14 +376,19 @@ async fn cookies_are_the_hosts_own_and_no_script_reads_them() {
     let form = browser.get("/oauth/sign-in").await;
     let pre = form.set_cookies()[0].to_owned();
     assert!(pre.starts_with("smartermcp-pre=smcb_"), "{pre}");
-    let sent = browser.post("/oauth/sign-in", &[("csrf", &form.field("csrf")), ("token", &user.token)]).await;
+    let sent = browser
+        .post("/oauth/sign-in", &[("csrf", &form.field("csrf")), ("token", &user.token)])
+        .await;
     let session = sent.set_cookies()[0].to_owned();
     assert!(session.starts_with("smartermcp=smcs_"), "{session}");
     for cookie in [pre, session] {
         for flag in ["; Path=/;", "; HttpOnly", "; SameSite=Lax", "; Max-Age="] {
             assert!(cookie.contains(flag), "{cookie}");
         }
-        assert!(!cookie.contains("Secure") && !cookie.contains("Domain"), "http on this machine: {cookie}");
+        assert!(
+            !cookie.contains("Secure") && !cookie.contains("Domain"),
+            "http on this machine: {cookie}"
+        );
     }
 
     let app = App::with(|set| set.public_url = Some("https://mcp.example.cl".parse().unwrap())).await;
@@ -374,7 +418,11 @@ async fn a_session_ends_after_eight_hours() {
     assert_is_consent(&browser.get(&format!("/oauth/authorize?{}", application.request(ASKED))).await);
     app.clock.advance(Duration::from_secs(31));
     let decided = browser.decide(&page, "allow", &["read:crm"]).await;
-    assert!(decided.header("location").starts_with("/oauth/sign-in?request="), "{:?}", decided.headers);
+    assert!(
+        decided.header("location").starts_with("/oauth/sign-in?request="),
+        "{:?}",
+        decided.headers
+    );
     // The request is not lost with it.
     let form = browser.follow(decided, "").await;
     assert_eq!(form.field("request"), application.request(ASKED));
@@ -456,12 +504,23 @@ async fn a_form_that_the_gateway_did_not_give_this_browser_does_nothing() {
     // Of no form, of another session's, of another form of the same session.
     for wrong in ["", "0", &others, &listed.field("csrf"), &own[..own.len() - 1], &own.to_uppercase()] {
         let sent = browser
-            .post("/oauth/authorize", &[("csrf", wrong), ("request", &request), ("tenant", &page.field("tenant")), ("decision", "allow"), ("scope", "read:crm")])
+            .post(
+                "/oauth/authorize",
+                &[
+                    ("csrf", wrong),
+                    ("request", &request),
+                    ("tenant", &page.field("tenant")),
+                    ("decision", "allow"),
+                    ("scope", "read:crm"),
+                ],
+            )
             .await;
         sent.assert_status(403).assert_says("no longer good");
         let sent = browser.post("/oauth/sign-out", &[("csrf", wrong)]).await;
         sent.assert_status(403);
-        let sent = browser.post("/oauth/applications/revoke", &[("csrf", &own), ("application", "x")]).await;
+        let sent = browser
+            .post("/oauth/applications/revoke", &[("csrf", &own), ("application", "x")])
+            .await;
         sent.assert_status(403);
     }
     assert_is_consent(&browser.get(&format!("/oauth/authorize?{request}")).await);
@@ -475,7 +534,9 @@ async fn a_form_that_the_gateway_did_not_give_this_browser_does_nothing() {
         assert_out(&sent, 403, "no longer good");
     }
     browser.forget("smartermcp-pre");
-    let sent = browser.post("/oauth/sign-in", &[("csrf", &form.field("csrf")), ("token", &user.token)]).await;
+    let sent = browser
+        .post("/oauth/sign-in", &[("csrf", &form.field("csrf")), ("token", &user.token)])
+        .await;
     assert_out(&sent, 403, "keeps no cookies");
 }
 
@@ -507,11 +568,18 @@ async fn every_page_is_closed_to_what_is_from_elsewhere() {
         let style = page.text.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
         let policy = page.header("content-security-policy");
         let hash = STANDARD.encode(Sha256::digest(style));
-        assert!(policy.starts_with(&format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'")), "{policy}");
+        assert!(
+            policy.starts_with(&format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'")),
+            "{policy}"
+        );
         assert!(policy.ends_with("; frame-ancestors 'none'; base-uri 'none'"), "{policy}");
         assert_eq!(page.header("x-frame-options"), "DENY");
         assert_eq!(page.header("cache-control"), "no-store");
-        assert_eq!(page.header("referrer-policy"), "same-origin", "or browsers would send Origin: null with our forms");
+        assert_eq!(
+            page.header("referrer-policy"),
+            "same-origin",
+            "or browsers would send Origin: null with our forms"
+        );
         assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
         for elsewhere in ["<script", "javascript:", "src=", "url(", "@import", "style=", "onclick"] {
             assert!(!page.text.contains(elsewhere), "{elsewhere}");
@@ -519,7 +587,12 @@ async fn every_page_is_closed_to_what_is_from_elsewhere() {
         // For the screen reader and the keyboard.
         assert!(page.text.contains(r#"<html lang="en">"#) && page.text.contains("<h1>") && page.text.contains("<main>"));
         assert!(page.text.contains(r#"name="viewport""#) && style.contains(":focus-visible") && style.contains("prefers-color-scheme"));
-        for input in page.text.split("<input ").skip(1).filter(|input| !input.starts_with(r#"type="hidden""#)) {
+        for input in page
+            .text
+            .split("<input ")
+            .skip(1)
+            .filter(|input| !input.starts_with(r#"type="hidden""#))
+        {
             let id = input.split("id=\"").nth(1).unwrap().split('"').next().unwrap();
             assert!(page.text.contains(&format!(r#"<label for="{id}">"#)), "{id} has no label");
         }
@@ -540,9 +613,24 @@ async fn every_page_speaks_spanish_and_english() {
     for (who, path, english, spanish) in [
         (&stranger, "/oauth/sign-in", "Access token", "Token de acceso"),
         (&browser, consent.as_str(), "What it may do", "Lo que podrá hacer"),
-        (&browser, "/oauth/applications", "You have connected none", "No has conectado ninguna"),
-        (&browser, "/oauth/authorize", "The application asked for something", "La aplicación pidió algo"),
-        (&browser, "/oauth/sign-in/callback?state=x", "You were not signed in", "No pudiste entrar"),
+        (
+            &browser,
+            "/oauth/applications",
+            "You have connected none",
+            "No has conectado ninguna",
+        ),
+        (
+            &browser,
+            "/oauth/authorize",
+            "The application asked for something",
+            "La aplicación pidió algo",
+        ),
+        (
+            &browser,
+            "/oauth/sign-in/callback?state=x",
+            "You were not signed in",
+            "No pudiste entrar",
+        ),
     ] {
         for (language, tag, says, not) in [
             ("en-GB,en;q=0.9", "en", english, spanish),
@@ -568,14 +656,21 @@ async fn a_request_that_names_no_client_is_shown_to_the_member_and_leads_nowhere
         assert!(page.status.is_client_error(), "{request}: {}", page.status);
         assert_eq!(page.header("location"), "");
         page.assert_says("It was given nothing");
-        assert!(page.text.contains(r#"<p class="note" lang="en">"#), "and says why, to whoever made it: {}", page.text);
+        assert!(
+            page.text.contains(r#"<p class="note" lang="en">"#),
+            "and says why, to whoever made it: {}",
+            page.text
+        );
     }
     // Whatever is taken along through the sign-in page stays on it.
     for evil in ["//evil.example", "https://evil.example/", "\r\nx: y"] {
         let form = browser.get("/oauth/sign-in").await;
         let user = app.user(&app.tenant(&format!("t{}", evil.len())).await, BUSINESS).await;
         let sent = browser
-            .post("/oauth/sign-in", &[("csrf", &form.field("csrf")), ("request", evil), ("token", &user.token)])
+            .post(
+                "/oauth/sign-in",
+                &[("csrf", &form.field("csrf")), ("request", evil), ("token", &user.token)],
+            )
             .await;
         assert!(sent.header("location").starts_with("/oauth/authorize?"), "{:?}", sent.headers);
         browser.forget("smartermcp");
@@ -588,7 +683,10 @@ async fn a_form_that_is_too_large_is_refused() {
     let browser = Browser::new(&app);
     let form = browser.get("/oauth/sign-in").await;
     let sent = browser
-        .post("/oauth/sign-in", &[("csrf", &form.field("csrf")), ("token", &"x".repeat(70 * 1024))])
+        .post(
+            "/oauth/sign-in",
+            &[("csrf", &form.field("csrf")), ("token", &"x".repeat(70 * 1024))],
+        )
         .await;
     sent.assert_status(413).assert_says("64 KiB");
 }
@@ -600,8 +698,12 @@ async fn a_restart_or_another_replica_in_the_middle_loses_nothing() {
     invite(&app, &luna, "ana@luna.cl", &["read:crm"]).await;
     let (holder, member) = (Browser::new(&app), Browser::new(&app));
     let page = holder.sign_in(&user.token, &application.request(ASKED)).await;
-    let form = member.follow(member.get(&format!("/oauth/authorize?{}", application.request(ASKED))).await, "").await;
-    let left = member.get(&format!("/oauth/sign-in/openid?request={}", percent(&form.field("request")))).await;
+    let form = member
+        .follow(member.get(&format!("/oauth/authorize?{}", application.request(ASKED))).await, "")
+        .await;
+    let left = member
+        .get(&format!("/oauth/sign-in/openid?request={}", percent(&form.field("request"))))
+        .await;
     let back = member.get(left.header("location")).await.header("location").to_owned();
     // SQLite has one server at a time; PostgreSQL's replicas serve side by side.
     let (first, app) = if servers::given() {
@@ -610,10 +712,18 @@ async fn a_restart_or_another_replica_in_the_middle_loses_nothing() {
     } else {
         let folder = app.stop().await;
         let config = provider.config();
-        (None, App::in_folder(folder, |set| {
-            set.public_url = Some(PUBLIC.parse().unwrap());
-            set.openid = Some(config);
-        }, backends::catalogue()).await)
+        (
+            None,
+            App::in_folder(
+                folder,
+                |set| {
+                    set.public_url = Some(PUBLIC.parse().unwrap());
+                    set.openid = Some(config);
+                },
+                backends::catalogue(),
+            )
+            .await,
+        )
     };
     let decided = holder.at(&app).decide(&page, "allow", &["read:crm"]).await;
     let tokens = application.exchange(&app, &decided).await;
@@ -635,7 +745,9 @@ async fn a_member_sees_what_he_has_connected_and_takes_it_back() {
     let (tenant, user, application) = business(&app).await;
     let browser = Browser::new(&app);
     let page = browser.sign_in(&user.token, &application.request(ASKED)).await;
-    let tokens = application.exchange(&app, &browser.decide(&page, "allow", &["read:workflows"]).await).await;
+    let tokens = application
+        .exchange(&app, &browser.decide(&page, "allow", &["read:workflows"]).await)
+        .await;
     let connected = app.user_of(tokens.assert_status(200).json["access_token"].as_str().unwrap());
     connected.get("/api/v1/whoami").await.assert_status(200);
 
@@ -643,14 +755,19 @@ async fn a_member_sees_what_he_has_connected_and_takes_it_back() {
     let colleague = app.user(&tenant, BUSINESS).await;
     let others = Browser::new(&app);
     let page = others.sign_in(&colleague.token, &application.request(ASKED)).await;
-    application.exchange(&app, &others.decide(&page, "allow", &["read:crm"]).await).await;
+    application
+        .exchange(&app, &others.decide(&page, "allow", &["read:crm"]).await)
+        .await;
 
     let listed = browser.get("/oauth/applications").await;
     listed.assert_says("MCP CLI Proxy").assert_says("See your workflows");
     assert!(!listed.text.contains("contacts"), "only his own");
     let foreign = others.get("/oauth/applications").await.field("application");
     let kept = browser
-        .post("/oauth/applications/revoke", &[("csrf", &listed.field("csrf")), ("application", &foreign)])
+        .post(
+            "/oauth/applications/revoke",
+            &[("csrf", &listed.field("csrf")), ("application", &foreign)],
+        )
         .await;
     kept.assert_status(200).assert_says("See your workflows");
     others.get("/oauth/applications").await.assert_says("contacts");
@@ -661,7 +778,10 @@ async fn a_member_sees_what_he_has_connected_and_takes_it_back() {
             &[("csrf", &listed.field("csrf")), ("application", &listed.field("application"))],
         )
         .await;
-    revoked.assert_status(200).assert_says("no access any more").assert_says("You have connected none");
+    revoked
+        .assert_status(200)
+        .assert_says("no access any more")
+        .assert_says("You have connected none");
     connected.get("/api/v1/whoami").await.assert_status(401);
 }
 
@@ -681,7 +801,10 @@ async fn an_administrator_sees_and_revokes_all_that_is_connected_to_the_tenant()
     let second = admin.get(&format!("/api/v1/applications?limit=1&cursor={cursor}")).await;
     assert!(second.json.get("next_cursor").is_none(), "{}", second.text);
     let shown = &first.json["applications"][0];
-    assert_eq!((&shown["client_name"], &shown["tenant_id"]), (&json!("MCP CLI Proxy"), &json!(tenant.id)));
+    assert_eq!(
+        (&shown["client_name"], &shown["tenant_id"]),
+        (&json!("MCP CLI Proxy"), &json!(tenant.id))
+    );
     assert!(shown["granted_by"].as_str().unwrap().starts_with("token/"), "{}", first.text);
     let mut scopes = [&shown["scopes"], &second.json["applications"][0]["scopes"]].map(Value::to_string);
     scopes.sort();
@@ -734,10 +857,15 @@ async fn an_administrator_invites_lists_and_removes_members() {
         admin.post("/api/v1/members", wrong).await.assert_problem(422, "invalid_input");
     }
     admin
-        .post("/api/v1/members", json!({ "email": "eva@luna.cl", "scopes": ["read:crm", "read:bots"] }))
+        .post(
+            "/api/v1/members",
+            json!({ "email": "eva@luna.cl", "scopes": ["read:crm", "read:bots"] }),
+        )
         .await
         .assert_problem(403, "scope_not_held");
-    let eva = admin.call("members_invite", json!({ "email": "eva@luna.cl", "scopes": ["write:crm"] })).await;
+    let eva = admin
+        .call("members_invite", json!({ "email": "eva@luna.cl", "scopes": ["write:crm"] }))
+        .await;
     eva.content();
     let first = admin.get("/api/v1/members?limit=1").await;
     let cursor = first.json["next_cursor"].as_str().unwrap();
@@ -773,8 +901,13 @@ async fn a_member_signs_in_by_the_provider_and_allows_what_he_was_invited_to() {
     let page = by_openid(&browser, &provider, &application.request(ASKED)).await;
     assert_is_consent(&page);
     page.assert_says("ana@luna.cl");
-    assert_eq!(page.offered(), ["read:workflows", "write:workflows"].map(|scope| (scope.to_owned(), true)));
-    let tokens = application.exchange(&app, &browser.decide(&page, "allow", &["read:workflows"]).await).await;
+    assert_eq!(
+        page.offered(),
+        ["read:workflows", "write:workflows"].map(|scope| (scope.to_owned(), true))
+    );
+    let tokens = application
+        .exchange(&app, &browser.decide(&page, "allow", &["read:workflows"]).await)
+        .await;
     let connected = app.user_of(tokens.assert_status(200).json["access_token"].as_str().unwrap());
     connected.get("/api/v1/whoami").await.assert_status(200);
     assert!(browser.cookies().keys().eq(["smartermcp"]), "{:?}", browser.cookies());
@@ -815,7 +948,13 @@ async fn who_is_a_member_of_several_tenants_chooses_one_and_gives_only_what_he_h
     assert_eq!(tenants, own);
     let choose = async |decision: &str, tenant: &str, scope: &str| {
         let (csrf, request) = (choice.field("csrf"), choice.field("request"));
-        let form = [("csrf", csrf.as_str()), ("request", &request), ("tenant", tenant), ("decision", decision), ("scope", scope)];
+        let form = [
+            ("csrf", csrf.as_str()),
+            ("request", &request),
+            ("tenant", tenant),
+            ("decision", decision),
+            ("scope", scope),
+        ];
         browser.post("/oauth/authorize", &form).await
     };
     let page = choose("tenant", &sol.id, "").await;
@@ -829,10 +968,16 @@ async fn who_is_a_member_of_several_tenants_chooses_one_and_gives_only_what_he_h
         choose("allow", nobodys, "read:crm").await.assert_says("Which business is it for?");
         choose("tenant", nobodys, "").await.assert_says("Which business is it for?");
     }
-    let tokens = application.exchange(&app, &browser.decide(&page, "allow", &["read:crm"]).await).await;
+    let tokens = application
+        .exchange(&app, &browser.decide(&page, "allow", &["read:crm"]).await)
+        .await;
     let connected = app.user_of(tokens.assert_status(200).json["access_token"].as_str().unwrap());
     assert_eq!(connected.get("/api/v1/whoami").await.json["tenant_id"], sol.id);
-    browser.get("/oauth/applications").await.assert_says("sol").assert_says("See your contacts");
+    browser
+        .get("/oauth/applications")
+        .await
+        .assert_says("sol")
+        .assert_says("See your contacts");
     // A tenant that is suspended is no choice any more.
     app.operator()
         .patch(&format!("/api/v1/tenants/{}", sol.id), json!({ "status": "suspended" }))
@@ -852,7 +997,11 @@ async fn an_invitation_belongs_to_the_account_that_came_first() {
     assert_is_consent(&by_openid(&Browser::new(&app), &provider, &request).await);
     // Somebody else, to whom the provider has given the address since.
     provider.person("eva", "ana@luna.cl", true);
-    assert_out(&by_openid(&Browser::new(&app), &provider, &request).await, 403, "another account has signed in");
+    assert_out(
+        &by_openid(&Browser::new(&app), &provider, &request).await,
+        403,
+        "another account has signed in",
+    );
     // She herself, with a new address.
     provider.person("ana", "ana@sol.cl", true);
     assert_is_consent(&by_openid(&Browser::new(&app), &provider, &request).await);
@@ -897,7 +1046,9 @@ async fn an_id_token_that_does_not_hold_signs_nobody_in() {
     let alterations: [(&str, fn(&mut Value)); 15] = [
         ("2: iss", |claims| claims["iss"] = json!("https://evil.example")),
         ("2: no iss", |claims| claims["iss"] = Value::Null),
-        ("2: two issuers", |claims| claims["iss"] = json!([claims["iss"], "https://evil.example"])),
+        ("2: two issuers", |claims| {
+            claims["iss"] = json!([claims["iss"], "https://evil.example"])
+        }),
         ("3: aud", |claims| claims["aud"] = json!("another client")),
         ("3: no aud", |claims| claims["aud"] = json!([])),
         ("4: several without azp", |claims| claims["aud"] = json!([claims["aud"], "another"])),
@@ -954,7 +1105,11 @@ async fn an_answer_is_good_for_its_own_browser_once_and_for_ten_minutes() {
         format!("{back}&state=x"),
     ] {
         let page = browser.copy().get(&altered).await;
-        assert!(page.status.is_client_error() && page.header("location").is_empty(), "{altered}: {}", page.text);
+        assert!(
+            page.status.is_client_error() && page.header("location").is_empty(),
+            "{altered}: {}",
+            page.text
+        );
     }
     let bent = browser.copy();
     let (name, cookie) = browser.cookies().into_iter().find(|(name, _)| name.contains("openid")).unwrap();
@@ -1067,11 +1222,17 @@ async fn a_provider_that_is_set_by_half_refuses_the_start() {
         (vec![("SMARTERMCP_OPENID_CLIENT_ID", "x")], "SMARTERMCP_OPENID_ISSUER"),
         (vec![("SMARTERMCP_OPENID_CLIENT_SECRET", "hidden")], "SMARTERMCP_OPENID_ISSUER"),
         (
-            vec![("SMARTERMCP_OPENID_ISSUER", "http://clerk.example.cl"), ("SMARTERMCP_OPENID_CLIENT_ID", "x")],
+            vec![
+                ("SMARTERMCP_OPENID_ISSUER", "http://clerk.example.cl"),
+                ("SMARTERMCP_OPENID_CLIENT_ID", "x"),
+            ],
             "https",
         ),
         (
-            vec![("SMARTERMCP_OPENID_ISSUER", "https://a:b@clerk.example.cl"), ("SMARTERMCP_OPENID_CLIENT_ID", "x")],
+            vec![
+                ("SMARTERMCP_OPENID_ISSUER", "https://a:b@clerk.example.cl"),
+                ("SMARTERMCP_OPENID_CLIENT_ID", "x"),
+            ],
             "SMARTERMCP_OPENID_ISSUER",
         ),
     ] {

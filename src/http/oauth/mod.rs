@@ -5,6 +5,7 @@
 mod applications;
 mod authorize;
 mod language;
+mod metadata;
 mod pages;
 mod register;
 mod revoke;
@@ -21,6 +22,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 use tower_http::cors::{Any, CorsLayer};
 
+pub use self::metadata::{resource_metadata, resource_of};
 use crate::{
     error::Error,
     oauth::{code::Refused, openid},
@@ -28,7 +30,7 @@ use crate::{
 };
 
 /// What clients ask without a browser's help, open to every origin.
-pub const ASKED_BY_CLIENTS: [&str; 3] = [TOKEN, REGISTER, REVOKE];
+pub const ASKED_BY_CLIENTS: [&str; 4] = [TOKEN, REGISTER, REVOKE, metadata::JWKS];
 
 pub const TOKEN: &str = "/oauth/token";
 pub const REGISTER: &str = "/oauth/register";
@@ -37,14 +39,19 @@ pub const REVOKE: &str = "/oauth/revoke";
 /// The largest body: a registration.
 const BODY_MAX: usize = 64 * 1024;
 
-pub fn routes() -> Router<Arc<State>> {
-    Router::new()
+/// The routes; those of the authorization server are there only while it is on.
+pub fn routes(state: &Arc<State>) -> Router<Arc<State>> {
+    let metadata = metadata::routes(state.config.sign_in);
+    if !state.config.sign_in {
+        return metadata;
+    }
+    let asked_by_clients = Router::new()
         .route(TOKEN, post(token::serve))
         .route(REGISTER, post(register::serve))
         .route(REVOKE, post(revoke::serve))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
-        .layer(CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any))
-        .merge(pages())
+        .layer(CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any));
+    metadata.merge(asked_by_clients).merge(pages())
 }
 
 /// What a member's browser asks.

@@ -18,7 +18,7 @@ use crate::{
     auth::Caller,
     backends::{self, Notifier, account::tokens::issue_operators},
     clock::Clock,
-    config::{Config, Database, MasterKeySource, Settings},
+    config::{Config, Database, Endpoint, MasterKeySource, Settings},
     demo,
     dispatch::{self, Call, Door, Input},
     doctor::{self, Verdict},
@@ -28,6 +28,7 @@ use crate::{
     secrets::{self, Home, KeyKept, Secrets, Vault},
     serve::{self, Server},
     state::State,
+    stdio,
     store::{self, Reach, Store, changes},
     telemetry,
     tool::Rendered,
@@ -53,6 +54,13 @@ enum Command {
         /// Where to listen; 127.0.0.1:8080 or a free port unless said.
         #[arg(long, env = "SMARTERMCP_LISTEN")]
         listen: Option<SocketAddr>,
+    },
+    /// Be an MCP server over standard input and output, for a host that cannot sign in: a bridge to the gateway at `SMARTERMCP_ENDPOINT`,
+    /// as the token of `SMARTERMCP_API_TOKEN`. Reads no other setting.
+    Stdio {
+        /// The gateway's address; `SMARTERMCP_ENDPOINT`, or <https://mcp.smarterbot.cl>, unless said.
+        #[arg(long, value_name = "URL")]
+        endpoint: Option<String>,
     },
     /// Bring the database's schema up to date. `serve` does it too.
     Migrate,
@@ -282,6 +290,10 @@ async fn run(cli: Cli) -> Result<()> {
     }
     if let Command::Demo { listen } = cli.command {
         return demo::run(listen).await;
+    }
+    if let Command::Stdio { endpoint } = cli.command {
+        let endpoint = Endpoint::read(endpoint).map_err(|problem| Error::invalid(problem.to_string()))?;
+        return stdio::run(endpoint).await;
     }
     if let Command::Doctor { json } = cli.command {
         return doctor(cli.config.as_deref(), json).await;
@@ -528,6 +540,7 @@ async fn at_console(state: &Arc<State>, command: Command) -> Result<()> {
         Command::Switch(command) => switch(command),
         Command::Serve
         | Command::Demo { .. }
+        | Command::Stdio { .. }
         | Command::Openapi
         | Command::Doctor { .. }
         | Command::Secrets(_)

@@ -9,6 +9,7 @@ text by relative path. What else lies in the folder is removed.
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import model
 
 SDKS = ("python", "typescript")
 ROOT = Path(__file__).resolve().parent.parent
+# Which version each operation came with. It only grows: what is new comes with the version of the document.
+SINCE = ROOT / "generate" / "since.json"
 
 
 def main(arguments: list[str]) -> int:
@@ -25,11 +28,14 @@ def main(arguments: list[str]) -> int:
     if unknown:
         print(f"There is no SDK {', '.join(unknown)}; there are {', '.join(SDKS)}", file=sys.stderr)
         return 2
-    api = model.read(ROOT.parent / "openapi" / "smartermcp.json")
-    stale: list[str] = []
+    since = json.loads(SINCE.read_text(encoding="utf-8"))
+    api = model.read(ROOT.parent / "openapi" / "smartermcp.json", since)
+    stale = _write({SINCE: json.dumps(since, indent=2, sort_keys=True) + "\n"}, check)
     for name in asked or SDKS:
         emitter = importlib.import_module(name)
-        stale += _write(ROOT / emitter.FOLDER, emitter.emit(api), check)
+        folder = ROOT / emitter.FOLDER
+        files = {folder / path: text for path, text in emitter.emit(api).items()}
+        stale += _write(files, check) + _remove(folder, set(files), check)
     if check and stale:
         print("\n".join([*stale, "differ from what is generated; run `make sdk`"]), file=sys.stderr)
         return 1
@@ -37,19 +43,21 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _write(folder: Path, files: dict[str, str], check: bool) -> list[str]:
-    """Makes the folder hold these files and nothing else; answers those that did not fit."""
-    wanted = {folder / name: text for name, text in files.items()}
+def _write(files: dict[Path, str], check: bool) -> list[str]:
+    """Writes those that differ, and answers which these are."""
+    stale = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    for path in [] if check else stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(files[path], encoding="utf-8")
+    return [str(path.relative_to(ROOT.parent)) for path in stale]
+
+
+def _remove(folder: Path, wanted: set[Path], check: bool) -> list[str]:
+    """Removes what the folder has beside the wanted files, and answers what that is."""
     there = {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    stale = [path for path, text in wanted.items() if path not in there or path.read_text(encoding="utf-8") != text]
-    left_over = sorted(there - set(wanted))
-    if not check:
-        for path in stale:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(wanted[path], encoding="utf-8")
-        for path in left_over:
-            path.unlink()
-    return [str(path.relative_to(ROOT.parent)) for path in [*stale, *left_over]]
+    for path in [] if check else there - wanted:
+        path.unlink()
+    return sorted(str(path.relative_to(ROOT.parent)) for path in there - wanted)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 What an emitter may rely on:
 
 - Names are as the wire has them; an emitter spells them as its language does. `make sdk` runs the emitters (`__main__.py`).
-- `read(path)` answers an `Api`, or stops with a `ValueError` that names the place: nothing of the document is left out silently.
+- `read(path, since)` answers an `Api`, or stops with a `ValueError` that names the place: nothing of the document is left out silently.
 - `Api.resources` is the tree, `Api.methods` the same methods in the order of the document, `Api.objects` every named type in the order
   of first use. `Api.version` is the gateway's version that the document was written by.
 - `Method.resource` and `Method.name` are the operation's id, cut (`_place`): `crm_contacts_search` is ("crm", "contacts") and "search".
 - A parameter lies in the "path", the "query" or the "body" (then it is a property of the JSON object that is sent). They are sorted:
   required first, path before the others; `cursor` and `limit` last. An optional one is never sent as null: leave it out.
   In the query, a list is sent as the same name again and again, an object as JSON, a boolean as `true` or `false`.
+- `Method.since` is the first version of the gateway that knew the operation (`since.json`, which the generator keeps by itself).
 - `Method.writes`: it takes the header `Idempotency-Key`, and must get the same one in every attempt. What does not write may be repeated.
 - `Method.pages`: it takes `cursor` and answers `next_cursor`, null or absent on the last page. `Method.items` is the field of the answer
   that holds the page's list. A method may have `items` without pages (`connections.list`).
@@ -97,6 +98,7 @@ class Method:
     description: str
     category: str
     scope: str
+    since: str
     writes: bool
     parameters: list[Parameter] = field(default_factory=list)
     result: Type | None = None
@@ -140,8 +142,10 @@ class Api:
         return below(self.resources)
 
 
-def read(path: Path) -> Api:
+def read(path: Path, since: dict[str, str]) -> Api:
+    """Reads the document. `since` tells of each operation the version that it came with; the new ones are added to it."""
     document = json.loads(path.read_text(encoding="utf-8"))
+    version: str = document["info"]["version"]
     found = [
         (method.upper(), route, operation) for route, methods in document["paths"].items() for method, operation in methods.items()
     ]
@@ -152,14 +156,14 @@ def read(path: Path) -> Api:
     operations = [entry for entry in found if "x-smartermcp-effect" in entry[2]]
 
     types = _Types(operations)
-    methods = [_method(types, *entry) for entry in operations]
+    methods = [_method(types, *entry, since.setdefault(entry[2]["operationId"], version)) for entry in operations]
     roots: list[Resource] = []
     for method in methods:
         _resource(roots, method.resource).methods.append(method)
     for method in methods:
         if any(method.name == child.name for child in _resource(roots, method.resource).children):
             raise ValueError(f"{method.operation}: `{method.dotted}` is both a method and a resource")
-    return Api(document["info"]["version"], roots, methods, types.objects, plain)
+    return Api(version, roots, methods, types.objects, plain)
 
 
 def _resource(roots: list[Resource], path: tuple[str, ...]) -> Resource:
@@ -192,7 +196,7 @@ def _place(operation: str, route: str) -> tuple[tuple[str, ...], str]:
     return tuple(words[:cut]), "_".join(words[cut:])
 
 
-def _method(types: _Types, verb: str, route: str, operation: dict[str, Any]) -> Method:
+def _method(types: _Types, verb: str, route: str, operation: dict[str, Any], since: str) -> Method:
     name = operation["operationId"]
     resource, last = _place(name, route)
     method = Method(
@@ -205,6 +209,7 @@ def _method(types: _Types, verb: str, route: str, operation: dict[str, Any]) -> 
         description=operation.get("description", ""),
         category=operation["tags"][0],
         scope=operation["x-smartermcp-scope"],
+        since=since,
         writes=operation["x-smartermcp-effect"] != "read",
     )
     for given in operation.get("parameters", []):

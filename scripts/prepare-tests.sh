@@ -34,3 +34,10 @@ if [ "$(cat node_modules/.stamp 2>/dev/null)" != "$(stamp)" ] || [ ! -x .venv/bi
   .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
   stamp > node_modules/.stamp
 fi
+
+cd ../../sdk/typescript
+if [ "$(cat node_modules/.stamp 2>/dev/null)" != "$(cksum < package-lock.json)" ]; then
+  echo "installing the compiler of the TypeScript SDK (npm)"
+  npm ci --no-audit --no-fund --loglevel=error
+  cksum < package-lock.json > node_modules/.stamp
+fi

@@ -32,6 +32,8 @@ if [ "$(cat node_modules/.stamp 2>/dev/null)" != "$(stamp)" ] || [ ! -x .venv/bi
   npm ci --no-audit --no-fund --loglevel=error
   [ -x .venv/bin/python ] || python3 -m venv .venv
   .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+  # What the Python SDK needs, kept as wheels: its test installs it into an empty environment.
+  .venv/bin/pip download --quiet --disable-pip-version-check --dest .wheels -c requirements.txt anyio httpx pydantic typing-extensions
   stamp > node_modules/.stamp
 fi
 

@@ -216,7 +216,7 @@ def _client(api: Api, *, is_async: bool) -> str:
         "",
         f"from collections.abc import {'AsyncIterator' if is_async else 'Iterator'}, Mapping, Sequence",
         "from functools import cached_property",
-        "from typing import Any, Literal, Union, overload",
+        "from typing import Any, Literal, overload",
         "",
         f"from {core} import {prefix}Base, {prefix}Core, {prefix}Lines",
         "from . import operations, types",
@@ -274,19 +274,18 @@ def _method(api: Api, method: Method, prefix: str) -> list[str]:
         for follow, kind in (("Literal[False] = False", answer), ("Literal[True]", streamed)):
             lines += ["    @overload", *_signature(begins, name, method, kind, follow=follow, body=" ...")]
         lines += [*_signature(begins, name, method, f"{answer} | {streamed}", follow="bool = False"), *_method_doc(method)]
-        lines += _values("parameters: dict[str, Any] =", method.parameters)
         lines += [
             f"        if {method.streams}:",
-            f"            return {waits}self._core.follow({constant}, {answer}, parameters, timeout)",
-            f"        return {waits}self._core.call({constant}, {answer}, parameters, timeout)",
+            f"            return {waits}self._core.follow({constant}, {answer}, {_values(method.parameters)}, timeout)",
+            f"        return {waits}self._core.call({constant}, {answer}, {_values(method.parameters)}, timeout)",
             "",
         ]
         return lines
-    lines += [*_signature(begins, name, method, answer), *_method_doc(method), *_values("parameters: dict[str, Any] =", method.parameters)]
+    lines += [*_signature(begins, name, method, answer), *_method_doc(method)]
     if method.result is None:
-        lines.append(f"        {waits}self._core.send({constant}, parameters, timeout{rest})")
+        lines.append(f"        {waits}self._core.send({constant}, {_values(method.parameters)}, timeout{rest})")
     else:
-        lines.append(f"        return {waits}self._core.call({constant}, {answer}, parameters, timeout{rest})")
+        lines.append(f"        return {waits}self._core.call({constant}, {answer}, {_values(method.parameters)}, timeout{rest})")
     lines.append("")
     if method.pages:
         lines += _all_pages(api, method, prefix)
@@ -302,12 +301,11 @@ def _all_pages(api: Api, method: Method, prefix: str) -> list[str]:
     doc = [f"Goes through all pages of `{method.name}`, lazily: a page is asked for when the one before is used up.", "", "Args:"]
     doc += [*_arguments(others), "    page_size: How many a page has at most; the gateway's own choice unless said."]
     doc += ["    timeout: Seconds for an attempt; the client's own unless said."]
-    call = f"self._core.pages(operations.{method.operation.upper()}, types.{method.result.name}, types.{item.name}, parameters, timeout)"
+    values = _values(others, more=['"limit": page_size'])
     return [
         *_signature("def", f"{method.name}_all", method, kind, parameters=others, more=["page_size: int | None = None"]),
         *_doc("\n".join(doc), 8, wrapped=True),
-        *_values("parameters: dict[str, Any] =", others, more=['"limit": page_size']),
-        f"        return {call}",
+        f"        return self._core.pages(operations.{method.operation.upper()}, types.{method.result.name}, {values}, timeout)",
         "",
     ]
 
@@ -346,9 +344,10 @@ def _given(parameter: Parameter) -> str:
     return annotation if parameter.required else f"{annotation} | None = None"
 
 
-def _values(begin: str, parameters: list[Parameter], more: list[str] | None = None) -> list[str]:
+def _values(parameters: list[Parameter], more: list[str] | None = None) -> str:
+    """The parameters by their names on the wire."""
     pairs = [f'"{one.name}": {_argument(one.name)}' for one in parameters] + (more or [])
-    return [f"        {begin} {{{', '.join(pairs)}}}"]
+    return "{" + ", ".join(pairs) + "}"
 
 
 def _method_doc(method: Method) -> list[str]:
@@ -410,7 +409,7 @@ def _sync_core() -> str:
     source = (PACKAGE / "_core.py").read_text(encoding="utf-8")
     source = source.replace("from anyio import sleep\n", "").replace("from time import monotonic\n", "from time import monotonic, sleep\n")
     source = re.sub(r"^from \.(\w+) import", r"from ..\1 import", source, flags=re.MULTILINE)
-    source = source.replace("from . import _wire", "from .. import _wire").replace("from ._generated.", "from .")
+    source = source.replace("from ._generated.", "from .")
     lines = source.split("\n")
     cuts: list[tuple[int, int, int, str]] = []
     for token in tokenize.generate_tokens(io.StringIO(source).readline):

@@ -41,6 +41,7 @@ mod prometheus;
 mod redis;
 mod replicas;
 mod rest;
+mod sdk;
 mod secrets;
 mod servers;
 mod supabase;

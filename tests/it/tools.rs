@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The ten scopes of a tenant's business.
-const SCOPES: [&str; 10] = [
+pub const SCOPES: [&str; 10] = [
     "read:services",
     "write:services",
     "read:workflows",
@@ -31,7 +31,7 @@ const SCOPES: [&str; 10] = [
 ];
 
 /// A call of each tool that its played backend answers.
-fn calls() -> Vec<(&'static str, Value)> {
+pub fn calls() -> Vec<(&'static str, Value)> {
     let workflow = json!({
         "nodes": [{ "id": "1", "name": "Webhook", "type": "n8n-nodes-base.webhook", "typeVersion": 2, "position": [0, 0],
             "parameters": { "path": "nuevo", "httpMethod": "POST" } }],
@@ -173,7 +173,7 @@ async fn by_route(user: &User, tool: &Definition, arguments: &Value) -> Reply {
     user.get(&format!("{path}?{}", query.finish())).await
 }
 
-fn most() -> Value {
+pub fn most() -> Value {
     let categories: Map<String, Value> = [
         "services",
         "workflows",
@@ -192,7 +192,7 @@ fn most() -> Value {
 }
 
 /// A tenant with all of the shop's systems, and a user with the ten business scopes.
-async fn with_systems(app: &App, slug: &str) -> (Tenant, User, Systems) {
+pub async fn with_systems(app: &App, slug: &str) -> (Tenant, User, Systems) {
     let tenant = app.tenant(slug).await;
     let systems = Systems::play(&app.vendors, &tenant.id, slug);
     let operator = app.operator().for_tenant(&tenant.id);

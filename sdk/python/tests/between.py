@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -37,11 +37,11 @@ class Between:
     - an `Answer` is given in place of the gateway's.
     """
 
-    def __init__(self, endpoint: str, faults: list[str | Answer] | None = None, alter: Callable[[str, Answer], None] | None = None) -> None:
+    def __init__(self, endpoint: str, faults: Sequence[str | Answer] = (), alter: Callable[[str, Answer], None] | None = None) -> None:
         self.seen: list[tuple[str, str, str | None]] = []
         self.answers: list[Answer] = []
         self._gateway = urlsplit(endpoint).netloc
-        self._faults = list(faults or [])
+        self._faults = list(faults)
         self._alter = alter
         self._ended = threading.Event()
         outer = self

@@ -63,7 +63,7 @@ def test_an_answer_is_an_object_and_a_mapping(client: SmarterMCP) -> None:
     assert "name" in services[0]
     assert "nothing" not in services[0]
     assert dict(services[0])["name"] == services[0].name
-    with pytest.raises(KeyError, match="there are id, name"):
+    with pytest.raises(KeyError, match="there are .*id, name"):
         _ = services[0]["nothing"]
 
 
@@ -161,14 +161,14 @@ def test_a_name_in_the_path_stays_one_segment(client: SmarterMCP) -> None:
 
 
 def test_logs_are_followed_line_by_line(client: SmarterMCP) -> None:
-    lines = client.services.logs("tienda", follow=True)
+    lines = client.services.logs("postgres", follow=True)
     assert lines.result is None
     said = list(lines)
     assert said[-2:] == ["after", "later"]
     assert lines.result is not None
     assert lines.result.lines == said
-    assert client.services.logs("tienda").lines[0] == said[0]
-    with client.services.logs("tienda", follow=True) as left_early:
+    assert client.services.logs("postgres").lines[0] == said[0]
+    with client.services.logs("postgres", follow=True) as left_early:
         assert next(left_early) == said[0]
     with pytest.raises(errors.NotFoundError):
         client.services.logs("nobody", follow=True)

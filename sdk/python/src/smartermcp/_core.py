@@ -22,11 +22,24 @@ import httpx
 from anyio import sleep
 from typing_extensions import Self
 
-from . import _wire
 from ._generated.operations import BY_ID
 from ._generated.version import VERSION
 from ._result import Health, OpenResult, Page, Result, Tools, Whoami
-from ._wire import Attempt, Hook, Operation, Request, Retries
+from ._wire import (
+    ANSWER_MAX,
+    Attempt,
+    Hook,
+    Operation,
+    Request,
+    Retries,
+    broken_off,
+    plain,
+    prepared,
+    read_answer,
+    refusal,
+    too_large,
+    whole_lines,
+)
 from .errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -152,10 +165,9 @@ class AsyncCore:
     ) -> None:
         self.endpoint = _endpoint(endpoint or os.environ.get("SMARTERMCP_ENDPOINT") or ENDPOINT)
         self.tenant_id = tenant_id or os.environ.get("SMARTERMCP_TENANT_ID") or None
-        self._headers = {
-            "Authorization": f"Bearer {_token(api_token or os.environ.get('SMARTERMCP_API_TOKEN'))}",
-            "User-Agent": f"smartermcp-python/{VERSION}",
-        }
+        # Of httpx, since it shows the token to nobody who prints it.
+        self._headers = httpx.Headers({"User-Agent": f"smartermcp-python/{VERSION}"})
+        self._headers["Authorization"] = f"Bearer {_token(api_token or os.environ.get('SMARTERMCP_API_TOKEN'))}"
         if self.tenant_id is not None:
             self._headers["X-Tenant-ID"] = _header("tenant_id", self.tenant_id)
         self._timeout = timeout
@@ -178,8 +190,8 @@ class AsyncCore:
         idempotency_key: str | None = None,
     ) -> _Result:
         """Calls, and reads the answer as its type."""
-        body, request_id = await self._exchange(_wire.request(operation, parameters), timeout, idempotency_key)
-        return _wire.read(kind, body, request_id)
+        body, request_id = await self._exchange(prepared(operation, parameters), timeout, idempotency_key)
+        return read_answer(kind, body, request_id)
 
     async def send(
         self,
@@ -189,13 +201,12 @@ class AsyncCore:
         idempotency_key: str | None = None,
     ) -> None:
         """Calls what answers nothing."""
-        await self._exchange(_wire.request(operation, parameters), timeout, idempotency_key)
+        await self._exchange(prepared(operation, parameters), timeout, idempotency_key)
 
     async def pages(
         self,
         operation: Operation,
-        kind: type[_Result],
-        item: type[_Item],
+        kind: type[Page[_Item]],
         parameters: Mapping[str, Any],
         timeout: float | None = None,
     ) -> AsyncIterator[_Item]:
@@ -203,7 +214,6 @@ class AsyncCore:
         cursor: str | None = None
         while True:
             page = await self.call(operation, kind, {**parameters, "cursor": cursor}, timeout)
-            assert isinstance(page, Page)
             for one in page:
                 yield one
             if page.next_cursor is None:
@@ -216,7 +226,7 @@ class AsyncCore:
         self, operation: Operation, kind: type[_Result], parameters: Mapping[str, Any], timeout: float | None = None
     ) -> AsyncLines[_Result]:
         """Opens a stream of lines."""
-        request = _wire.request(operation, parameters)
+        request = prepared(operation, parameters)
         number = 1
         while True:
             started = monotonic()
@@ -227,7 +237,7 @@ class AsyncCore:
                     self._tell(request, number, started, response, None, None)
                     return AsyncLines(response, kind, timeout or self._timeout)
                 body = await _body(response, timeout or self._timeout)
-                error: SmarterMCPError = _wire.refusal(response.status_code, response.headers, body, None)
+                error: SmarterMCPError = refusal(response.status_code, response.headers, body, None)
             except httpx.TransportError as failure:
                 error = _failed(failure, self.endpoint, None)
             await self._again(request, number, started, response, error)
@@ -236,23 +246,23 @@ class AsyncCore:
     async def health(self) -> Health:
         """Asked once: whoever asks how it does wants to know it now."""
         try:
-            response = await self._begin(_wire.request(_HEALTH, {}), "application/json", None, None)
+            response = await self._begin(prepared(_HEALTH, {}), "application/json", None, None)
             body = await _body(response, self._timeout)
         except httpx.TransportError as failure:
             raise _failed(failure, self.endpoint, None) from failure
         if response.status_code not in (200, 503):
-            raise _wire.refusal(response.status_code, response.headers, body, None)
-        return _wire.read(Health, body, response.headers.get("x-request-id"))
+            raise refusal(response.status_code, response.headers, body, None)
+        return read_answer(Health, body, response.headers.get("x-request-id"))
 
     async def call_tool(
         self, name: str, arguments: Mapping[str, Any], timeout: float | None, idempotency_key: str | None
     ) -> OpenResult:
         """Calls any tool. Its arguments are its own: one may be called `name` too."""
-        path = _wire.request(_TOOLS_CALL, {"name": name}).path
-        body = json.dumps(_wire.plain(arguments), allow_nan=False, ensure_ascii=False).encode()
+        path = prepared(_TOOLS_CALL, {"name": name}).path
+        body = json.dumps(plain(arguments), allow_nan=False, ensure_ascii=False).encode()
         called = dataclasses.replace(_TOOLS_CALL, since=BY_ID[name].since) if name in BY_ID else _TOOLS_CALL
         answer, request_id = await self._exchange(Request(called, path, (), body), timeout, idempotency_key)
-        return _wire.read(OpenResult, answer or b"{}", request_id)
+        return read_answer(OpenResult, answer or b"{}", request_id)
 
     async def _exchange(self, request: Request, timeout: float | None, idempotency_key: str | None) -> tuple[bytes, str | None]:
         """Sends until it is answered, and no longer than it makes sense. Every attempt at a write has the same key."""
@@ -267,7 +277,7 @@ class AsyncCore:
                 if 200 <= response.status_code < 300:
                     self._tell(request, number, started, response, None, None)
                     return body, response.headers.get("x-request-id")
-                error: SmarterMCPError = _wire.refusal(response.status_code, response.headers, body, key)
+                error: SmarterMCPError = refusal(response.status_code, response.headers, body, key)
             except httpx.TransportError as failure:
                 error = _failed(failure, self.endpoint, key)
             await self._again(request, number, started, response, error)
@@ -275,7 +285,8 @@ class AsyncCore:
 
     async def _begin(self, request: Request, accept: str, timeout: float | None, key: str | None) -> httpx.Response:
         """Sends, and reads the head of the answer."""
-        headers = {**self._headers, "Accept": accept}
+        headers = self._headers.copy()
+        headers["Accept"] = accept
         if key is not None:
             headers["Idempotency-Key"] = key
         if request.body is not None:
@@ -384,7 +395,7 @@ class AsyncLines(Generic[_Result]):
         try:
             if not self._response.headers.get("content-type", "").startswith("text/event-stream"):
                 # Nothing is to come: the answer is whole.
-                self.result = _wire.read(self._kind, await _body(self._response, self._seconds), self._request_id)
+                self.result = read_answer(self._kind, await _body(self._response, self._seconds), self._request_id)
                 for line in self.result["lines"]:
                     yield line
                 return
@@ -392,9 +403,9 @@ class AsyncLines(Generic[_Result]):
                 if event == "line":
                     yield data
                 elif event == "error":
-                    raise _wire.broken_off(data, self._request_id)
+                    raise broken_off(data, self._request_id)
                 elif event == "end":
-                    self.result = _wire.read(self._kind, data.encode(), self._request_id)
+                    self.result = read_answer(self._kind, data.encode(), self._request_id)
                     return
             raise ConnectionFailed("The stream broke off before its end", request_id=self._request_id)
         except httpx.TransportError as failure:
@@ -407,7 +418,7 @@ class AsyncLines(Generic[_Result]):
         kept = bytearray()
         event = ""
         async for chunk in self._response.aiter_bytes():
-            for line in _wire.whole_lines(kept, chunk):
+            for line in whole_lines(kept, chunk):
                 if line.startswith(b"event:"):
                     event = line[6:].strip().decode(errors="replace")
                 elif line.startswith(b"data:"):
@@ -421,8 +432,8 @@ async def _body(response: httpx.Response, seconds: float) -> bytes:
     try:
         async for chunk in response.aiter_bytes():
             body += chunk
-            if len(body) > _wire.ANSWER_MAX:
-                _wire.too_large(response.headers.get("x-request-id"))
+            if len(body) > ANSWER_MAX:
+                too_large(response.headers.get("x-request-id"))
             if monotonic() > until:
                 raise httpx.ReadTimeout("the answer did not end in time")
     except httpx.DecodingError as failure:

@@ -61,7 +61,7 @@ class Items(Result, Generic[Item]):
     def _listed(self) -> list[Item]:
         return getattr(self, self._ITEMS) or []
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Item]:  # type: ignore[override]
         return iter(self._listed)
 
     def __len__(self) -> int:

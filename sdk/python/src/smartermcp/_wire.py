@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
@@ -42,10 +42,12 @@ class Operation:
 
 @dataclass(frozen=True)
 class Request:
+    """A call as it is sent. Shown in a traceback, it keeps to itself what was said."""
+
     operation: Operation
-    path: str
-    query: tuple[tuple[str, str], ...]
-    body: bytes | None
+    path: str = field(repr=False)
+    query: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Attempt:
 Hook = Callable[[Attempt], None]
 
 
-def request(operation: Operation, parameters: Mapping[str, Any]) -> Request:
+def prepared(operation: Operation, parameters: Mapping[str, Any]) -> Request:
     """Puts each parameter where it belongs: into the path where the route names it, else into the query or the body. None is left out."""
     rest = {name: plain(value) for name, value in parameters.items() if value is not None}
     segments: list[str] = []
@@ -97,7 +99,7 @@ def _segment(operation: Operation, name: str, value: Any) -> str:
 def _pairs(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for name, value in parameters.items():
-        values: list[Any] = list(value) if isinstance(value, list) else [value]
+        values: list[Any] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
         pairs += [(name, one if isinstance(one, str) else json.dumps(one, allow_nan=False, ensure_ascii=False)) for one in values]
     return pairs
 
@@ -107,13 +109,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
     if isinstance(value, Mapping):
-        return {str(name): plain(one) for name, one in value.items()}
+        return {str(name): plain(one) for name, one in cast("Mapping[object, Any]", value).items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(one) for one in value]
+        return [plain(one) for one in cast("Collection[Any]", value)]
     return value
 
 
-def read(kind: type[Answer], body: bytes, request_id: str | None) -> Answer:
+def read_answer(kind: type[Answer], body: bytes, request_id: str | None) -> Answer:
     """An answer as its type."""
     try:
         return kind.model_validate_json(body)
@@ -161,7 +163,7 @@ def _problem(body: bytes) -> Mapping[str, Any]:
         problem = json.loads(body)
     except ValueError:
         return {}
-    return problem if isinstance(problem, dict) else {}
+    return cast("dict[str, Any]", problem) if isinstance(problem, dict) else {}
 
 
 def _text(value: Any) -> str | None:
@@ -180,7 +182,8 @@ def _retry_after(header: str | None) -> float | None:
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=timezone.utc)
-    return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())
+    seconds: float = (until - datetime.now(timezone.utc)).total_seconds()
+    return max(0.0, seconds)
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,7 @@ class Retries:
         if number >= self.attempts:
             return None
         # Half of it by chance, so that clients that failed together do not come back together.
-        backoff = min(8.0, 0.25 * 2 ** (number - 1)) * random.uniform(0.5, 1.0)
+        backoff = min(8.0, 0.25 * 2.0 ** (number - 1)) * random.uniform(0.5, 1.0)
         if isinstance(error, ConnectionFailed):
             return backoff
         if not isinstance(error, GatewayError) or not error.retryable or error.replayed:

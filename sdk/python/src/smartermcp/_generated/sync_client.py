@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal, Union, overload
+from typing import Any, Literal, overload
 
 from .sync_core import Base, Core, Lines
 from . import operations, types
@@ -127,8 +127,7 @@ class Analytics:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"limit": limit, "cursor": cursor}
-        return self._core.call(operations.ANALYTICS_DASHBOARDS, types.AnalyticsDashboardsResult, parameters, timeout)
+        return self._core.call(operations.ANALYTICS_DASHBOARDS, types.AnalyticsDashboardsResult, {"limit": limit, "cursor": cursor}, timeout)
 
     def dashboards_all(
         self,
@@ -142,8 +141,7 @@ class Analytics:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"limit": page_size}
-        return self._core.pages(operations.ANALYTICS_DASHBOARDS, types.AnalyticsDashboardsResult, types.AnalyticsDashboard, parameters, timeout)
+        return self._core.pages(operations.ANALYTICS_DASHBOARDS, types.AnalyticsDashboardsResult, {"limit": page_size}, timeout)
 
     def kpis(
         self,
@@ -162,8 +160,7 @@ class Analytics:
             kpis: Which ones, e.g. `["revenue_mtd"]`; all of them unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"kpis": kpis}
-        return self._core.call(operations.ANALYTICS_KPIS, types.AnalyticsKpisResult, parameters, timeout)
+        return self._core.call(operations.ANALYTICS_KPIS, types.AnalyticsKpisResult, {"kpis": kpis}, timeout)
 
     def reports(
         self,
@@ -187,8 +184,7 @@ class Analytics:
             format: How the table is to look, e.g. `csv`; `json` unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"query": query, "format": format}
-        return self._core.call(operations.ANALYTICS_REPORTS, types.AnalyticsReportsResult, parameters, timeout)
+        return self._core.call(operations.ANALYTICS_REPORTS, types.AnalyticsReportsResult, {"query": query, "format": format}, timeout)
 
 
 class Audit:
@@ -223,8 +219,7 @@ class Audit:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"outcome": outcome, "tenant_id": tenant_id, "tool": tool, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.AUDIT_LIST, types.AuditListResult, parameters, timeout)
+        return self._core.call(operations.AUDIT_LIST, types.AuditListResult, {"outcome": outcome, "tenant_id": tenant_id, "tool": tool, "limit": limit, "cursor": cursor}, timeout)
 
     def list_all(
         self,
@@ -245,8 +240,7 @@ class Audit:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"outcome": outcome, "tenant_id": tenant_id, "tool": tool, "limit": page_size}
-        return self._core.pages(operations.AUDIT_LIST, types.AuditListResult, types.AuditEntry, parameters, timeout)
+        return self._core.pages(operations.AUDIT_LIST, types.AuditListResult, {"outcome": outcome, "tenant_id": tenant_id, "tool": tool, "limit": page_size}, timeout)
 
 
 class Bots:
@@ -273,8 +267,7 @@ class Bots:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"limit": limit, "cursor": cursor}
-        return self._core.call(operations.BOTS_LIST, types.BotsListResult, parameters, timeout)
+        return self._core.call(operations.BOTS_LIST, types.BotsListResult, {"limit": limit, "cursor": cursor}, timeout)
 
     def list_all(
         self,
@@ -288,8 +281,7 @@ class Bots:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"limit": page_size}
-        return self._core.pages(operations.BOTS_LIST, types.BotsListResult, types.Bot, parameters, timeout)
+        return self._core.pages(operations.BOTS_LIST, types.BotsListResult, {"limit": page_size}, timeout)
 
     def analytics(
         self,
@@ -313,8 +305,7 @@ class Bots:
                 tenant's time zone; `week` unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"bot_id": bot_id, "period": period}
-        return self._core.call(operations.BOTS_ANALYTICS, types.BotsAnalyticsResult, parameters, timeout)
+        return self._core.call(operations.BOTS_ANALYTICS, types.BotsAnalyticsResult, {"bot_id": bot_id, "period": period}, timeout)
 
     def conversations(
         self,
@@ -336,8 +327,7 @@ class Bots:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"bot_id": bot_id, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.BOTS_CONVERSATIONS, types.BotsConversationsResult, parameters, timeout)
+        return self._core.call(operations.BOTS_CONVERSATIONS, types.BotsConversationsResult, {"bot_id": bot_id, "limit": limit, "cursor": cursor}, timeout)
 
     def conversations_all(
         self,
@@ -353,8 +343,7 @@ class Bots:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"bot_id": bot_id, "limit": page_size}
-        return self._core.pages(operations.BOTS_CONVERSATIONS, types.BotsConversationsResult, types.BotConversation, parameters, timeout)
+        return self._core.pages(operations.BOTS_CONVERSATIONS, types.BotsConversationsResult, {"bot_id": bot_id, "limit": page_size}, timeout)
 
     def deploy(
         self,
@@ -383,8 +372,7 @@ class Bots:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"bot_id": bot_id, "active": active, "configuration": configuration}
-        return self._core.call(operations.BOTS_DEPLOY, types.BotsDeployResult, parameters, timeout, idempotency_key)
+        return self._core.call(operations.BOTS_DEPLOY, types.BotsDeployResult, {"bot_id": bot_id, "active": active, "configuration": configuration}, timeout, idempotency_key)
 
 
 class Connections:
@@ -407,8 +395,7 @@ class Connections:
             tenant_id: The tenant, by id or slug; the caller's own unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"tenant_id": tenant_id}
-        return self._core.call(operations.CONNECTIONS_LIST, types.ConnectionsListResult, parameters, timeout)
+        return self._core.call(operations.CONNECTIONS_LIST, types.ConnectionsListResult, {"tenant_id": tenant_id}, timeout)
 
     def remove(
         self,
@@ -428,8 +415,7 @@ class Connections:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"backend": backend, "tenant_id": tenant_id}
-        self._core.send(operations.CONNECTIONS_REMOVE, parameters, timeout, idempotency_key)
+        self._core.send(operations.CONNECTIONS_REMOVE, {"backend": backend, "tenant_id": tenant_id}, timeout, idempotency_key)
 
     def get(
         self,
@@ -447,8 +433,7 @@ class Connections:
             tenant_id: The tenant, by id or slug; the caller's own unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"backend": backend, "tenant_id": tenant_id}
-        return self._core.call(operations.CONNECTIONS_GET, types.Connection, parameters, timeout)
+        return self._core.call(operations.CONNECTIONS_GET, types.Connection, {"backend": backend, "tenant_id": tenant_id}, timeout)
 
     def set(
         self,
@@ -480,8 +465,7 @@ class Connections:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"backend": backend, "credential": credential, "url": url, "settings": settings, "tenant_id": tenant_id}
-        return self._core.call(operations.CONNECTIONS_SET, types.Connection, parameters, timeout, idempotency_key)
+        return self._core.call(operations.CONNECTIONS_SET, types.Connection, {"backend": backend, "credential": credential, "url": url, "settings": settings, "tenant_id": tenant_id}, timeout, idempotency_key)
 
     def test(
         self,
@@ -501,8 +485,7 @@ class Connections:
             tenant_id: The tenant, by id or slug; the caller's own unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"backend": backend, "tenant_id": tenant_id}
-        return self._core.call(operations.CONNECTIONS_TEST, types.ConnectionsTestResult, parameters, timeout)
+        return self._core.call(operations.CONNECTIONS_TEST, types.ConnectionsTestResult, {"backend": backend, "tenant_id": tenant_id}, timeout)
 
 
 class Containers:
@@ -533,8 +516,7 @@ class Containers:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"filter": filter, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.CONTAINERS_LIST, types.ContainersListResult, parameters, timeout)
+        return self._core.call(operations.CONTAINERS_LIST, types.ContainersListResult, {"filter": filter, "limit": limit, "cursor": cursor}, timeout)
 
     def list_all(
         self,
@@ -551,8 +533,7 @@ class Containers:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"filter": filter, "limit": page_size}
-        return self._core.pages(operations.CONTAINERS_LIST, types.ContainersListResult, types.Container, parameters, timeout)
+        return self._core.pages(operations.CONTAINERS_LIST, types.ContainersListResult, {"filter": filter, "limit": page_size}, timeout)
 
     def restart(
         self,
@@ -573,8 +554,7 @@ class Containers:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"container_id": container_id}
-        return self._core.call(operations.CONTAINERS_RESTART, types.ContainersRestartResult, parameters, timeout, idempotency_key)
+        return self._core.call(operations.CONTAINERS_RESTART, types.ContainersRestartResult, {"container_id": container_id}, timeout, idempotency_key)
 
 
 class Crm:
@@ -633,8 +613,7 @@ class CrmContacts:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"filter": filter, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.CRM_CONTACTS_LIST, types.CrmContactsListResult, parameters, timeout)
+        return self._core.call(operations.CRM_CONTACTS_LIST, types.CrmContactsListResult, {"filter": filter, "limit": limit, "cursor": cursor}, timeout)
 
     def list_all(
         self,
@@ -651,8 +630,7 @@ class CrmContacts:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"filter": filter, "limit": page_size}
-        return self._core.pages(operations.CRM_CONTACTS_LIST, types.CrmContactsListResult, types.CrmContact, parameters, timeout)
+        return self._core.pages(operations.CRM_CONTACTS_LIST, types.CrmContactsListResult, {"filter": filter, "limit": page_size}, timeout)
 
     def search(
         self,
@@ -677,8 +655,7 @@ class CrmContacts:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"query": query, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.CRM_CONTACTS_SEARCH, types.CrmContactsListResult, parameters, timeout)
+        return self._core.call(operations.CRM_CONTACTS_SEARCH, types.CrmContactsListResult, {"query": query, "limit": limit, "cursor": cursor}, timeout)
 
     def search_all(
         self,
@@ -695,8 +672,7 @@ class CrmContacts:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"query": query, "limit": page_size}
-        return self._core.pages(operations.CRM_CONTACTS_SEARCH, types.CrmContactsListResult, types.CrmContact, parameters, timeout)
+        return self._core.pages(operations.CRM_CONTACTS_SEARCH, types.CrmContactsListResult, {"query": query, "limit": page_size}, timeout)
 
 
 class CrmOpportunities:
@@ -729,8 +705,7 @@ class CrmOpportunities:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"stage": stage, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.CRM_OPPORTUNITIES_LIST, types.CrmOpportunitiesListResult, parameters, timeout)
+        return self._core.call(operations.CRM_OPPORTUNITIES_LIST, types.CrmOpportunitiesListResult, {"stage": stage, "limit": limit, "cursor": cursor}, timeout)
 
     def list_all(
         self,
@@ -746,8 +721,7 @@ class CrmOpportunities:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"stage": stage, "limit": page_size}
-        return self._core.pages(operations.CRM_OPPORTUNITIES_LIST, types.CrmOpportunitiesListResult, types.CrmOpportunity, parameters, timeout)
+        return self._core.pages(operations.CRM_OPPORTUNITIES_LIST, types.CrmOpportunitiesListResult, {"stage": stage, "limit": page_size}, timeout)
 
 
 class CrmPipeline:
@@ -774,8 +748,7 @@ class CrmPipeline:
         Args:
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {}
-        return self._core.call(operations.CRM_PIPELINE_STATUS, types.CrmPipelineStatusResult, parameters, timeout)
+        return self._core.call(operations.CRM_PIPELINE_STATUS, types.CrmPipelineStatusResult, {}, timeout)
 
 
 class CrmRecords:
@@ -813,8 +786,7 @@ class CrmRecords:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"fields": fields, "kind": kind, "id": id}
-        return self._core.call(operations.CRM_RECORDS_UPSERT, types.CrmRecordsUpsertResult, parameters, timeout, idempotency_key)
+        return self._core.call(operations.CRM_RECORDS_UPSERT, types.CrmRecordsUpsertResult, {"fields": fields, "kind": kind, "id": id}, timeout, idempotency_key)
 
 
 class Docs:
@@ -842,8 +814,7 @@ class Docs:
             service_id: The service, e.g. `supabase`.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"service_id": service_id}
-        return self._core.call(operations.DOCS_APIS, types.DocsApisResult, parameters, timeout)
+        return self._core.call(operations.DOCS_APIS, types.DocsApisResult, {"service_id": service_id}, timeout)
 
     def schemas(
         self,
@@ -868,8 +839,7 @@ class Docs:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"database": database, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.DOCS_SCHEMAS, types.DocsSchemasResult, parameters, timeout)
+        return self._core.call(operations.DOCS_SCHEMAS, types.DocsSchemasResult, {"database": database, "limit": limit, "cursor": cursor}, timeout)
 
     def schemas_all(
         self,
@@ -885,8 +855,7 @@ class Docs:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"database": database, "limit": page_size}
-        return self._core.pages(operations.DOCS_SCHEMAS, types.DocsSchemasResult, types.DocSchemasTable, parameters, timeout)
+        return self._core.pages(operations.DOCS_SCHEMAS, types.DocsSchemasResult, {"database": database, "limit": page_size}, timeout)
 
     def services(
         self,
@@ -907,8 +876,7 @@ class Docs:
             service_id: The service, e.g. `n8n`.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"service_id": service_id}
-        return self._core.call(operations.DOCS_SERVICES, types.DocsServicesResult, parameters, timeout)
+        return self._core.call(operations.DOCS_SERVICES, types.DocsServicesResult, {"service_id": service_id}, timeout)
 
 
 class Generate:
@@ -940,8 +908,7 @@ class Generate:
             language: The language; `typescript` unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"service_id": service_id, "language": language}
-        return self._core.call(operations.GENERATE_API_CLIENT, types.GenerateApiClientResult, parameters, timeout)
+        return self._core.call(operations.GENERATE_API_CLIENT, types.GenerateApiClientResult, {"service_id": service_id, "language": language}, timeout)
 
     def botpress_skill(
         self,
@@ -965,8 +932,7 @@ class Generate:
                 persona`.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"description": description}
-        return self._core.call(operations.GENERATE_BOTPRESS_SKILL, types.GenerateBotpressSkillResult, parameters, timeout)
+        return self._core.call(operations.GENERATE_BOTPRESS_SKILL, types.GenerateBotpressSkillResult, {"description": description}, timeout)
 
     def n8n_workflow(
         self,
@@ -993,8 +959,7 @@ class Generate:
                 are found without it.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"description": description, "services": services}
-        return self._core.call(operations.GENERATE_N8N_WORKFLOW, types.GenerateN8nWorkflowResult, parameters, timeout)
+        return self._core.call(operations.GENERATE_N8N_WORKFLOW, types.GenerateN8nWorkflowResult, {"description": description, "services": services}, timeout)
 
 
 class Infra:
@@ -1021,8 +986,7 @@ class Infra:
             period: How far back, e.g. `24h`; the last hour unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"metric": metric, "period": period}
-        return self._core.call(operations.INFRA_METRICS, types.InfraMetricsResult, parameters, timeout)
+        return self._core.call(operations.INFRA_METRICS, types.InfraMetricsResult, {"metric": metric, "period": period}, timeout)
 
     def status(
         self,
@@ -1041,8 +1005,7 @@ class Infra:
         Args:
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {}
-        return self._core.call(operations.INFRA_STATUS, types.InfraStatusResult, parameters, timeout)
+        return self._core.call(operations.INFRA_STATUS, types.InfraStatusResult, {}, timeout)
 
 
 class Kpis:
@@ -1072,8 +1035,7 @@ class Kpis:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"tenant_id": tenant_id, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.KPIS_LIST, types.KpisListResult, parameters, timeout)
+        return self._core.call(operations.KPIS_LIST, types.KpisListResult, {"tenant_id": tenant_id, "limit": limit, "cursor": cursor}, timeout)
 
     def list_all(
         self,
@@ -1089,8 +1051,7 @@ class Kpis:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"tenant_id": tenant_id, "limit": page_size}
-        return self._core.pages(operations.KPIS_LIST, types.KpisListResult, types.Kpi, parameters, timeout)
+        return self._core.pages(operations.KPIS_LIST, types.KpisListResult, {"tenant_id": tenant_id, "limit": page_size}, timeout)
 
     def delete(
         self,
@@ -1110,8 +1071,7 @@ class Kpis:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"name": name, "tenant_id": tenant_id}
-        self._core.send(operations.KPIS_DELETE, parameters, timeout, idempotency_key)
+        self._core.send(operations.KPIS_DELETE, {"name": name, "tenant_id": tenant_id}, timeout, idempotency_key)
 
     def set(
         self,
@@ -1145,8 +1105,7 @@ class Kpis:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"name": name, "card_id": card_id, "column": column, "parameters": parameters, "tenant_id": tenant_id, "unit": unit}
-        return self._core.call(operations.KPIS_SET, types.Kpi, parameters, timeout, idempotency_key)
+        return self._core.call(operations.KPIS_SET, types.Kpi, {"name": name, "card_id": card_id, "column": column, "parameters": parameters, "tenant_id": tenant_id, "unit": unit}, timeout, idempotency_key)
 
 
 class Services:
@@ -1179,8 +1138,7 @@ class Services:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"filter": filter, "status": status, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.SERVICES_LIST, types.ServicesListResult, parameters, timeout)
+        return self._core.call(operations.SERVICES_LIST, types.ServicesListResult, {"filter": filter, "status": status, "limit": limit, "cursor": cursor}, timeout)
 
     def list_all(
         self,
@@ -1198,8 +1156,7 @@ class Services:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"filter": filter, "status": status, "limit": page_size}
-        return self._core.pages(operations.SERVICES_LIST, types.ServicesListResult, types.Service, parameters, timeout)
+        return self._core.pages(operations.SERVICES_LIST, types.ServicesListResult, {"filter": filter, "status": status, "limit": page_size}, timeout)
 
     def health(
         self,
@@ -1222,8 +1179,7 @@ class Services:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"service_id": service_id, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.SERVICES_HEALTH, types.ServicesHealthResult, parameters, timeout)
+        return self._core.call(operations.SERVICES_HEALTH, types.ServicesHealthResult, {"service_id": service_id, "limit": limit, "cursor": cursor}, timeout)
 
     def health_all(
         self,
@@ -1239,8 +1195,7 @@ class Services:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"service_id": service_id, "limit": page_size}
-        return self._core.pages(operations.SERVICES_HEALTH, types.ServicesHealthResult, types.ServiceHealth, parameters, timeout)
+        return self._core.pages(operations.SERVICES_HEALTH, types.ServicesHealthResult, {"service_id": service_id, "limit": page_size}, timeout)
 
     def delete(
         self,
@@ -1260,8 +1215,7 @@ class Services:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"service_id": service_id, "tenant_id": tenant_id}
-        self._core.send(operations.SERVICES_DELETE, parameters, timeout, idempotency_key)
+        self._core.send(operations.SERVICES_DELETE, {"service_id": service_id, "tenant_id": tenant_id}, timeout, idempotency_key)
 
     def set(
         self,
@@ -1300,8 +1254,7 @@ class Services:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"service_id": service_id, "type": type, "container": container, "health_url": health_url, "image": image, "name": name, "tenant_id": tenant_id, "url": url}
-        return self._core.call(operations.SERVICES_SET, types.ServicesSetResult, parameters, timeout, idempotency_key)
+        return self._core.call(operations.SERVICES_SET, types.ServicesSetResult, {"service_id": service_id, "type": type, "container": container, "health_url": health_url, "image": image, "name": name, "tenant_id": tenant_id, "url": url}, timeout, idempotency_key)
 
     def deploy(
         self,
@@ -1328,8 +1281,7 @@ class Services:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"service_id": service_id, "force": force, "version": version}
-        return self._core.call(operations.SERVICES_DEPLOY, types.ServicesDeployResult, parameters, timeout, idempotency_key)
+        return self._core.call(operations.SERVICES_DEPLOY, types.ServicesDeployResult, {"service_id": service_id, "force": force, "version": version}, timeout, idempotency_key)
 
     @overload
     def logs(
@@ -1372,10 +1324,9 @@ class Services:
             lines: How many of the last lines; 100 unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"service_id": service_id, "follow": follow, "lines": lines}
         if follow:
-            return self._core.follow(operations.SERVICES_LOGS, types.ServicesLogsResult, parameters, timeout)
-        return self._core.call(operations.SERVICES_LOGS, types.ServicesLogsResult, parameters, timeout)
+            return self._core.follow(operations.SERVICES_LOGS, types.ServicesLogsResult, {"service_id": service_id, "follow": follow, "lines": lines}, timeout)
+        return self._core.call(operations.SERVICES_LOGS, types.ServicesLogsResult, {"service_id": service_id, "follow": follow, "lines": lines}, timeout)
 
     def restart(
         self,
@@ -1395,8 +1346,7 @@ class Services:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"service_id": service_id}
-        return self._core.call(operations.SERVICES_RESTART, types.ServicesRestartResult, parameters, timeout, idempotency_key)
+        return self._core.call(operations.SERVICES_RESTART, types.ServicesRestartResult, {"service_id": service_id}, timeout, idempotency_key)
 
 
 class Support:
@@ -1433,8 +1383,7 @@ class Support:
                 tenant's time zone; `today` unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"period": period}
-        return self._core.call(operations.SUPPORT_METRICS, types.SupportMetricsResult, parameters, timeout)
+        return self._core.call(operations.SUPPORT_METRICS, types.SupportMetricsResult, {"period": period}, timeout)
 
 
 class SupportAgents:
@@ -1462,8 +1411,7 @@ class SupportAgents:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"limit": limit, "cursor": cursor}
-        return self._core.call(operations.SUPPORT_AGENTS_STATUS, types.SupportAgentsStatusResult, parameters, timeout)
+        return self._core.call(operations.SUPPORT_AGENTS_STATUS, types.SupportAgentsStatusResult, {"limit": limit, "cursor": cursor}, timeout)
 
     def status_all(
         self,
@@ -1477,8 +1425,7 @@ class SupportAgents:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"limit": page_size}
-        return self._core.pages(operations.SUPPORT_AGENTS_STATUS, types.SupportAgentsStatusResult, types.SupportAgentStatus, parameters, timeout)
+        return self._core.pages(operations.SUPPORT_AGENTS_STATUS, types.SupportAgentsStatusResult, {"limit": page_size}, timeout)
 
 
 class SupportConversations:
@@ -1512,8 +1459,7 @@ class SupportConversations:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"assignee": assignee, "status": status, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.SUPPORT_CONVERSATIONS_LIST, types.SupportConversationsListResult, parameters, timeout)
+        return self._core.call(operations.SUPPORT_CONVERSATIONS_LIST, types.SupportConversationsListResult, {"assignee": assignee, "status": status, "limit": limit, "cursor": cursor}, timeout)
 
     def list_all(
         self,
@@ -1532,8 +1478,7 @@ class SupportConversations:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"assignee": assignee, "status": status, "limit": page_size}
-        return self._core.pages(operations.SUPPORT_CONVERSATIONS_LIST, types.SupportConversationsListResult, types.SupportConversation, parameters, timeout)
+        return self._core.pages(operations.SUPPORT_CONVERSATIONS_LIST, types.SupportConversationsListResult, {"assignee": assignee, "status": status, "limit": page_size}, timeout)
 
     def search(
         self,
@@ -1556,8 +1501,7 @@ class SupportConversations:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"query": query, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.SUPPORT_CONVERSATIONS_SEARCH, types.SupportConversationsListResult, parameters, timeout)
+        return self._core.call(operations.SUPPORT_CONVERSATIONS_SEARCH, types.SupportConversationsListResult, {"query": query, "limit": limit, "cursor": cursor}, timeout)
 
     def search_all(
         self,
@@ -1573,8 +1517,7 @@ class SupportConversations:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"query": query, "limit": page_size}
-        return self._core.pages(operations.SUPPORT_CONVERSATIONS_SEARCH, types.SupportConversationsListResult, types.SupportConversation, parameters, timeout)
+        return self._core.pages(operations.SUPPORT_CONVERSATIONS_SEARCH, types.SupportConversationsListResult, {"query": query, "limit": page_size}, timeout)
 
 
 class Switches:
@@ -1595,8 +1538,7 @@ class Switches:
         Args:
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {}
-        return self._core.call(operations.SWITCHES_LIST, types.SwitchesListResult, parameters, timeout)
+        return self._core.call(operations.SWITCHES_LIST, types.SwitchesListResult, {}, timeout)
 
     def create(
         self,
@@ -1623,8 +1565,7 @@ class Switches:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"reason": reason, "backend": backend, "tenant_id": tenant_id, "tool": tool}
-        return self._core.call(operations.SWITCHES_CREATE, types.Switch, parameters, timeout, idempotency_key)
+        return self._core.call(operations.SWITCHES_CREATE, types.Switch, {"reason": reason, "backend": backend, "tenant_id": tenant_id, "tool": tool}, timeout, idempotency_key)
 
     def remove(
         self,
@@ -1642,8 +1583,7 @@ class Switches:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"id": id}
-        self._core.send(operations.SWITCHES_REMOVE, parameters, timeout, idempotency_key)
+        self._core.send(operations.SWITCHES_REMOVE, {"id": id}, timeout, idempotency_key)
 
 
 class Tenants:
@@ -1668,8 +1608,7 @@ class Tenants:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"limit": limit, "cursor": cursor}
-        return self._core.call(operations.TENANTS_LIST, types.TenantsListResult, parameters, timeout)
+        return self._core.call(operations.TENANTS_LIST, types.TenantsListResult, {"limit": limit, "cursor": cursor}, timeout)
 
     def list_all(
         self,
@@ -1683,8 +1622,7 @@ class Tenants:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"limit": page_size}
-        return self._core.pages(operations.TENANTS_LIST, types.TenantsListResult, types.Tenant, parameters, timeout)
+        return self._core.pages(operations.TENANTS_LIST, types.TenantsListResult, {"limit": page_size}, timeout)
 
     def create(
         self,
@@ -1716,8 +1654,7 @@ class Tenants:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"name": name, "slug": slug, "backend_allow": backend_allow, "locale": locale, "plan": plan, "region": region, "rut": rut, "time_zone": time_zone}
-        return self._core.call(operations.TENANTS_CREATE, types.Tenant, parameters, timeout, idempotency_key)
+        return self._core.call(operations.TENANTS_CREATE, types.Tenant, {"name": name, "slug": slug, "backend_allow": backend_allow, "locale": locale, "plan": plan, "region": region, "rut": rut, "time_zone": time_zone}, timeout, idempotency_key)
 
     def delete(
         self,
@@ -1735,8 +1672,7 @@ class Tenants:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"id": id}
-        self._core.send(operations.TENANTS_DELETE, parameters, timeout, idempotency_key)
+        self._core.send(operations.TENANTS_DELETE, {"id": id}, timeout, idempotency_key)
 
     def get(
         self,
@@ -1752,8 +1688,7 @@ class Tenants:
             id: The tenant's id or slug.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"id": id}
-        return self._core.call(operations.TENANTS_GET, types.Tenant, parameters, timeout)
+        return self._core.call(operations.TENANTS_GET, types.Tenant, {"id": id}, timeout)
 
     def update(
         self,
@@ -1790,8 +1725,7 @@ class Tenants:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"id": id, "backend_allow": backend_allow, "locale": locale, "name": name, "plan": plan, "region": region, "rut": rut, "status": status, "time_zone": time_zone}
-        return self._core.call(operations.TENANTS_UPDATE, types.Tenant, parameters, timeout, idempotency_key)
+        return self._core.call(operations.TENANTS_UPDATE, types.Tenant, {"id": id, "backend_allow": backend_allow, "locale": locale, "name": name, "plan": plan, "region": region, "rut": rut, "status": status, "time_zone": time_zone}, timeout, idempotency_key)
 
 
 class Tokens:
@@ -1818,8 +1752,7 @@ class Tokens:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"tenant_id": tenant_id, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.TOKENS_LIST, types.TokensListResult, parameters, timeout)
+        return self._core.call(operations.TOKENS_LIST, types.TokensListResult, {"tenant_id": tenant_id, "limit": limit, "cursor": cursor}, timeout)
 
     def list_all(
         self,
@@ -1835,8 +1768,7 @@ class Tokens:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"tenant_id": tenant_id, "limit": page_size}
-        return self._core.pages(operations.TOKENS_LIST, types.TokensListResult, types.Token, parameters, timeout)
+        return self._core.pages(operations.TOKENS_LIST, types.TokensListResult, {"tenant_id": tenant_id, "limit": page_size}, timeout)
 
     def create(
         self,
@@ -1868,8 +1800,7 @@ class Tokens:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"name": name, "scopes": scopes, "agent": agent, "expires_at": expires_at, "expires_in": expires_in, "limits": limits, "tenant_id": tenant_id}
-        return self._core.call(operations.TOKENS_CREATE, types.TokensCreateResult, parameters, timeout, idempotency_key)
+        return self._core.call(operations.TOKENS_CREATE, types.TokensCreateResult, {"name": name, "scopes": scopes, "agent": agent, "expires_at": expires_at, "expires_in": expires_in, "limits": limits, "tenant_id": tenant_id}, timeout, idempotency_key)
 
     def revoke(
         self,
@@ -1887,8 +1818,7 @@ class Tokens:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"id": id}
-        self._core.send(operations.TOKENS_REVOKE, parameters, timeout, idempotency_key)
+        self._core.send(operations.TOKENS_REVOKE, {"id": id}, timeout, idempotency_key)
 
     def get(
         self,
@@ -1904,8 +1834,7 @@ class Tokens:
             id: The token's id, as its issuance answered it.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"id": id}
-        return self._core.call(operations.TOKENS_GET, types.Token, parameters, timeout)
+        return self._core.call(operations.TOKENS_GET, types.Token, {"id": id}, timeout)
 
     def rotate(
         self,
@@ -1930,8 +1859,7 @@ class Tokens:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"id": id, "expires_at": expires_at, "expires_in": expires_in, "overlap_secs": overlap_secs}
-        return self._core.call(operations.TOKENS_ROTATE, types.TokensCreateResult, parameters, timeout, idempotency_key)
+        return self._core.call(operations.TOKENS_ROTATE, types.TokensCreateResult, {"id": id, "expires_at": expires_at, "expires_in": expires_in, "overlap_secs": overlap_secs}, timeout, idempotency_key)
 
 
 class Usage:
@@ -1966,8 +1894,7 @@ class Usage:
             cursor: `next_cursor` of the page before, with the same `from` and `to`; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"from": from_, "tenant_id": tenant_id, "to": to, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.USAGE_GET, types.UsageGetResult, parameters, timeout)
+        return self._core.call(operations.USAGE_GET, types.UsageGetResult, {"from": from_, "tenant_id": tenant_id, "to": to, "limit": limit, "cursor": cursor}, timeout)
 
     def get_all(
         self,
@@ -1988,8 +1915,7 @@ class Usage:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"from": from_, "tenant_id": tenant_id, "to": to, "limit": page_size}
-        return self._core.pages(operations.USAGE_GET, types.UsageGetResult, types.UsageGetDay, parameters, timeout)
+        return self._core.pages(operations.USAGE_GET, types.UsageGetResult, {"from": from_, "tenant_id": tenant_id, "to": to, "limit": page_size}, timeout)
 
 
 class Workflows:
@@ -2020,8 +1946,7 @@ class Workflows:
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"active": active, "tags": tags, "limit": limit, "cursor": cursor}
-        return self._core.call(operations.WORKFLOWS_LIST, types.WorkflowsListResult, parameters, timeout)
+        return self._core.call(operations.WORKFLOWS_LIST, types.WorkflowsListResult, {"active": active, "tags": tags, "limit": limit, "cursor": cursor}, timeout)
 
     def list_all(
         self,
@@ -2039,8 +1964,7 @@ class Workflows:
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"active": active, "tags": tags, "limit": page_size}
-        return self._core.pages(operations.WORKFLOWS_LIST, types.WorkflowsListResult, types.Workflow, parameters, timeout)
+        return self._core.pages(operations.WORKFLOWS_LIST, types.WorkflowsListResult, {"active": active, "tags": tags, "limit": page_size}, timeout)
 
     def create(
         self,
@@ -2069,8 +1993,7 @@ class Workflows:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"name": name, "workflow_json": workflow_json, "activate": activate, "tags": tags}
-        return self._core.call(operations.WORKFLOWS_CREATE, types.WorkflowsCreateResult, parameters, timeout, idempotency_key)
+        return self._core.call(operations.WORKFLOWS_CREATE, types.WorkflowsCreateResult, {"name": name, "workflow_json": workflow_json, "activate": activate, "tags": tags}, timeout, idempotency_key)
 
     def status(
         self,
@@ -2090,8 +2013,7 @@ class Workflows:
                 that the connection gives it.
             timeout: Seconds for an attempt; the client's own unless said.
         """
-        parameters: dict[str, Any] = {"execution_id": execution_id}
-        return self._core.call(operations.WORKFLOWS_STATUS, types.WorkflowsStatusResult, parameters, timeout)
+        return self._core.call(operations.WORKFLOWS_STATUS, types.WorkflowsStatusResult, {"execution_id": execution_id}, timeout)
 
     def trigger(
         self,
@@ -2115,5 +2037,4 @@ class Workflows:
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """
-        parameters: dict[str, Any] = {"workflow_id": workflow_id, "input_data": input_data}
-        return self._core.call(operations.WORKFLOWS_TRIGGER, types.WorkflowsTriggerResult, parameters, timeout, idempotency_key)
+        return self._core.call(operations.WORKFLOWS_TRIGGER, types.WorkflowsTriggerResult, {"workflow_id": workflow_id, "input_data": input_data}, timeout, idempotency_key)

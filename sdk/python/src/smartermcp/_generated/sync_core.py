@@ -20,11 +20,24 @@ from urllib.parse import quote, urlsplit
 import httpx
 from typing_extensions import Self
 
-from .. import _wire
 from .operations import BY_ID
 from .version import VERSION
 from .._result import Health, OpenResult, Page, Result, Tools, Whoami
-from .._wire import Attempt, Hook, Operation, Request, Retries
+from .._wire import (
+    ANSWER_MAX,
+    Attempt,
+    Hook,
+    Operation,
+    Request,
+    Retries,
+    broken_off,
+    plain,
+    prepared,
+    read_answer,
+    refusal,
+    too_large,
+    whole_lines,
+)
 from ..errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -150,10 +163,9 @@ class Core:
     ) -> None:
         self.endpoint = _endpoint(endpoint or os.environ.get("SMARTERMCP_ENDPOINT") or ENDPOINT)
         self.tenant_id = tenant_id or os.environ.get("SMARTERMCP_TENANT_ID") or None
-        self._headers = {
-            "Authorization": f"Bearer {_token(api_token or os.environ.get('SMARTERMCP_API_TOKEN'))}",
-            "User-Agent": f"smartermcp-python/{VERSION}",
-        }
+        # Of httpx, since it shows the token to nobody who prints it.
+        self._headers = httpx.Headers({"User-Agent": f"smartermcp-python/{VERSION}"})
+        self._headers["Authorization"] = f"Bearer {_token(api_token or os.environ.get('SMARTERMCP_API_TOKEN'))}"
         if self.tenant_id is not None:
             self._headers["X-Tenant-ID"] = _header("tenant_id", self.tenant_id)
         self._timeout = timeout
@@ -176,8 +188,8 @@ class Core:
         idempotency_key: str | None = None,
     ) -> _Result:
         """Calls, and reads the answer as its type."""
-        body, request_id = self._exchange(_wire.request(operation, parameters), timeout, idempotency_key)
-        return _wire.read(kind, body, request_id)
+        body, request_id = self._exchange(prepared(operation, parameters), timeout, idempotency_key)
+        return read_answer(kind, body, request_id)
 
     def send(
         self,
@@ -187,13 +199,12 @@ class Core:
         idempotency_key: str | None = None,
     ) -> None:
         """Calls what answers nothing."""
-        self._exchange(_wire.request(operation, parameters), timeout, idempotency_key)
+        self._exchange(prepared(operation, parameters), timeout, idempotency_key)
 
     def pages(
         self,
         operation: Operation,
-        kind: type[_Result],
-        item: type[_Item],
+        kind: type[Page[_Item]],
         parameters: Mapping[str, Any],
         timeout: float | None = None,
     ) -> Iterator[_Item]:
@@ -201,7 +212,6 @@ class Core:
         cursor: str | None = None
         while True:
             page = self.call(operation, kind, {**parameters, "cursor": cursor}, timeout)
-            assert isinstance(page, Page)
             for one in page:
                 yield one
             if page.next_cursor is None:
@@ -214,7 +224,7 @@ class Core:
         self, operation: Operation, kind: type[_Result], parameters: Mapping[str, Any], timeout: float | None = None
     ) -> Lines[_Result]:
         """Opens a stream of lines."""
-        request = _wire.request(operation, parameters)
+        request = prepared(operation, parameters)
         number = 1
         while True:
             started = monotonic()
@@ -225,7 +235,7 @@ class Core:
                     self._tell(request, number, started, response, None, None)
                     return Lines(response, kind, timeout or self._timeout)
                 body = _body(response, timeout or self._timeout)
-                error: SmarterMCPError = _wire.refusal(response.status_code, response.headers, body, None)
+                error: SmarterMCPError = refusal(response.status_code, response.headers, body, None)
             except httpx.TransportError as failure:
                 error = _failed(failure, self.endpoint, None)
             self._again(request, number, started, response, error)
@@ -234,23 +244,23 @@ class Core:
     def health(self) -> Health:
         """Asked once: whoever asks how it does wants to know it now."""
         try:
-            response = self._begin(_wire.request(_HEALTH, {}), "application/json", None, None)
+            response = self._begin(prepared(_HEALTH, {}), "application/json", None, None)
             body = _body(response, self._timeout)
         except httpx.TransportError as failure:
             raise _failed(failure, self.endpoint, None) from failure
         if response.status_code not in (200, 503):
-            raise _wire.refusal(response.status_code, response.headers, body, None)
-        return _wire.read(Health, body, response.headers.get("x-request-id"))
+            raise refusal(response.status_code, response.headers, body, None)
+        return read_answer(Health, body, response.headers.get("x-request-id"))
 
     def call_tool(
         self, name: str, arguments: Mapping[str, Any], timeout: float | None, idempotency_key: str | None
     ) -> OpenResult:
         """Calls any tool. Its arguments are its own: one may be called `name` too."""
-        path = _wire.request(_TOOLS_CALL, {"name": name}).path
-        body = json.dumps(_wire.plain(arguments), allow_nan=False, ensure_ascii=False).encode()
+        path = prepared(_TOOLS_CALL, {"name": name}).path
+        body = json.dumps(plain(arguments), allow_nan=False, ensure_ascii=False).encode()
         called = dataclasses.replace(_TOOLS_CALL, since=BY_ID[name].since) if name in BY_ID else _TOOLS_CALL
         answer, request_id = self._exchange(Request(called, path, (), body), timeout, idempotency_key)
-        return _wire.read(OpenResult, answer or b"{}", request_id)
+        return read_answer(OpenResult, answer or b"{}", request_id)
 
     def _exchange(self, request: Request, timeout: float | None, idempotency_key: str | None) -> tuple[bytes, str | None]:
         """Sends until it is answered, and no longer than it makes sense. Every attempt at a write has the same key."""
@@ -265,7 +275,7 @@ class Core:
                 if 200 <= response.status_code < 300:
                     self._tell(request, number, started, response, None, None)
                     return body, response.headers.get("x-request-id")
-                error: SmarterMCPError = _wire.refusal(response.status_code, response.headers, body, key)
+                error: SmarterMCPError = refusal(response.status_code, response.headers, body, key)
             except httpx.TransportError as failure:
                 error = _failed(failure, self.endpoint, key)
             self._again(request, number, started, response, error)
@@ -273,7 +283,8 @@ class Core:
 
     def _begin(self, request: Request, accept: str, timeout: float | None, key: str | None) -> httpx.Response:
         """Sends, and reads the head of the answer."""
-        headers = {**self._headers, "Accept": accept}
+        headers = self._headers.copy()
+        headers["Accept"] = accept
         if key is not None:
             headers["Idempotency-Key"] = key
         if request.body is not None:
@@ -382,7 +393,7 @@ class Lines(Generic[_Result]):
         try:
             if not self._response.headers.get("content-type", "").startswith("text/event-stream"):
                 # Nothing is to come: the answer is whole.
-                self.result = _wire.read(self._kind, _body(self._response, self._seconds), self._request_id)
+                self.result = read_answer(self._kind, _body(self._response, self._seconds), self._request_id)
                 for line in self.result["lines"]:
                     yield line
                 return
@@ -390,9 +401,9 @@ class Lines(Generic[_Result]):
                 if event == "line":
                     yield data
                 elif event == "error":
-                    raise _wire.broken_off(data, self._request_id)
+                    raise broken_off(data, self._request_id)
                 elif event == "end":
-                    self.result = _wire.read(self._kind, data.encode(), self._request_id)
+                    self.result = read_answer(self._kind, data.encode(), self._request_id)
                     return
             raise ConnectionFailed("The stream broke off before its end", request_id=self._request_id)
         except httpx.TransportError as failure:
@@ -405,7 +416,7 @@ class Lines(Generic[_Result]):
         kept = bytearray()
         event = ""
         for chunk in self._response.iter_bytes():
-            for line in _wire.whole_lines(kept, chunk):
+            for line in whole_lines(kept, chunk):
                 if line.startswith(b"event:"):
                     event = line[6:].strip().decode(errors="replace")
                 elif line.startswith(b"data:"):
@@ -419,8 +430,8 @@ def _body(response: httpx.Response, seconds: float) -> bytes:
     try:
         for chunk in response.iter_bytes():
             body += chunk
-            if len(body) > _wire.ANSWER_MAX:
-                _wire.too_large(response.headers.get("x-request-id"))
+            if len(body) > ANSWER_MAX:
+                too_large(response.headers.get("x-request-id"))
             if monotonic() > until:
                 raise httpx.ReadTimeout("the answer did not end in time")
     except httpx.DecodingError as failure:

@@ -13,7 +13,7 @@ use crate::{
     app::{App, OPERATOR, Tenant, User},
     cli::Folder,
     servers,
-    tools::{self, SCOPES},
+    tools,
 };
 
 /// A path in the repository.
@@ -92,6 +92,14 @@ async fn is_what_the_sandbox_has(printed: &str, user: &User, systems: &Systems) 
     assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
 }
 
+/// Whether this is the second run of the suite: what is checked, packed and installed was tested by the first.
+fn is_second_run() -> bool {
+    if servers::given() {
+        println!("skipped: what is checked, packed and installed is the same on every database");
+    }
+    servers::given()
+}
+
 #[tokio::test]
 async fn generated_code_is_what_the_generator_writes_of_the_document() {
     println!("{}", run("python3", &["sdk/generate", "--check"], ".", &[]).await);
@@ -118,7 +126,7 @@ async fn the_python_sdk_does_what_it_says_against_the_gateway() {
     let slow = json!({ "limits": { "general": { "per_minute": 60, "burst": 1 } } });
     let slow = app.user_with(&tenant, &["read:bots"], slow).await;
     systems.n8n.add_workflow(json!({
-        "id": "wf_cut", "name": "Cut", "active": true,
+        "id": "wf_cut", "name": "wf_cut", "active": true,
         "nodes": [{ "name": "Webhook", "type": "n8n-nodes-base.webhook",
             "parameters": { "path": "cut", "httpMethod": "POST", "responseMode": "lastNode" } }],
         "connections": {},
@@ -145,6 +153,9 @@ async fn the_python_sdk_does_what_it_says_against_the_gateway() {
 
 #[tokio::test]
 async fn mypy_and_pyright_find_nothing_in_the_python_sdk_when_they_are_strict() {
+    if is_second_run() {
+        return;
+    }
     let python = interpreter();
     let pyright = at("tests/clients/node_modules/.bin/pyright");
     let (mypy, pyright) = tokio::join!(
@@ -156,10 +167,13 @@ async fn mypy_and_pyright_find_nothing_in_the_python_sdk_when_they_are_strict() 
 
 #[tokio::test]
 async fn the_wheel_is_built_and_works_where_nothing_else_is_installed() {
+    if is_second_run() {
+        return;
+    }
     let app = App::start().await;
     let (_, user, _) = tools::with_systems(&app, "luna").await;
-    let folder = std::env::temp_dir().join(format!("smartermcp-wheel-{}", uuid::Uuid::new_v4()));
-    let there = |path: &str| folder.join(path).to_str().unwrap().to_owned();
+    let folder = Folder::new();
+    let there = |path: &str| folder.0.join(path).to_str().unwrap().to_owned();
     let python = interpreter();
     // A source distribution first, and the wheel from that: both are whole.
     let built = run(
@@ -170,7 +184,7 @@ async fn the_wheel_is_built_and_works_where_nothing_else_is_installed() {
     )
     .await;
     println!("{}", built.lines().last().unwrap_or_default());
-    let wheel = std::fs::read_dir(folder.join("dist"))
+    let wheel = std::fs::read_dir(there("dist"))
         .unwrap()
         .map(|file| file.unwrap().path())
         .find(|path| path.extension().is_some_and(|end| end == "whl"))
@@ -202,7 +216,6 @@ async fn the_wheel_is_built_and_works_where_nothing_else_is_installed() {
     let mut printed = printed.lines();
     assert_eq!(printed.next().unwrap().replace('\'', "\""), serde_json::to_string(&names).unwrap().replace("\",\"", "\", \""));
     assert!(printed.next().unwrap().starts_with(&there("venv")), "it is the installed one");
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 // TypeScript
@@ -220,17 +233,9 @@ async fn compiled() -> PathBuf {
     compiler
 }
 
-/// Whether this run is one of two, and the other one plays what npm is told.
-fn is_played_elsewhere() -> bool {
-    if servers::given() {
-        println!("skipped: what is packed and installed is the same on every database");
-    }
-    servers::given()
-}
-
 #[tokio::test]
 async fn the_owners_typescript_example_prints_what_the_sandbox_has_from_the_tarball_in_an_empty_folder() {
-    if is_played_elsewhere() {
+    if is_second_run() {
         return;
     }
     let app = App::start().await;
@@ -307,7 +312,7 @@ async fn the_typescript_sdk_does_what_it_says_against_the_gateway() {
 
 #[tokio::test]
 async fn the_npm_launcher_starts_the_binary_of_its_platform_and_says_what_to_do_where_that_is_missing() {
-    if is_played_elsewhere() {
+    if is_second_run() {
         return;
     }
     let folder = Folder::new();

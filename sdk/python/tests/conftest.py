@@ -42,7 +42,8 @@ def client(world: World) -> Iterator[SmarterMCP]:
 
 @pytest.fixture
 def operator(world: World) -> Iterator[SmarterMCP]:
-    with SmarterMCP(world.operator, world.tenant) as client:
+    """He names a tenant with each call: his client is of none."""
+    with SmarterMCP(world.operator) as client:
         yield client
 
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The ten scopes of a tenant's business.
-pub const SCOPES: [&str; 10] = [
+const SCOPES: [&str; 10] = [
     "read:services",
     "write:services",
     "read:workflows",
@@ -173,7 +173,7 @@ async fn by_route(user: &User, tool: &Definition, arguments: &Value) -> Reply {
     user.get(&format!("{path}?{}", query.finish())).await
 }
 
-pub fn most() -> Value {
+fn most() -> Value {
     let categories: Map<String, Value> = [
         "services",
         "workflows",

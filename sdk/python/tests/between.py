@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -35,14 +35,23 @@ class Between:
     - `cut within`: the connection is closed in the middle of the answer;
     - `silence`: nothing is ever answered, until the proxy ends;
     - an `Answer` is given in place of the gateway's.
+
+    `alter` may change each answer, and `paths` leads requests elsewhere.
     """
 
-    def __init__(self, endpoint: str, faults: Sequence[str | Answer] = (), alter: Callable[[str, Answer], None] | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        faults: Sequence[str | Answer] = (),
+        alter: Callable[[str, Answer], None] | None = None,
+        paths: Mapping[str, str] | None = None,
+    ) -> None:
         self.seen: list[tuple[str, str, str | None]] = []
         self.answers: list[Answer] = []
         self._gateway = urlsplit(endpoint).netloc
         self._faults = list(faults)
         self._alter = alter
+        self._paths = paths or {}
         self._ended = threading.Event()
         outer = self
 
@@ -95,7 +104,8 @@ class Between:
     def _ask(self, asked: BaseHTTPRequestHandler, body: bytes) -> Answer:
         connection = http.client.HTTPConnection(self._gateway, timeout=30)
         headers = {name: value for name, value in asked.headers.items() if name.lower() not in ("host", "connection", "accept-encoding")}
-        connection.request(asked.command, asked.path, body or None, headers)
+        path, _, query = asked.path.partition("?")
+        connection.request(asked.command, f"{self._paths.get(path, path)}?{query}", body or None, headers)
         answer = connection.getresponse()
         kept = {name: value for name, value in answer.getheaders() if name.lower() not in ("content-length", "connection", "transfer-encoding")}
         read = Answer(answer.status, kept, answer.read())

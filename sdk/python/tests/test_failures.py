@@ -147,37 +147,37 @@ def test_what_a_newer_gateway_says_more_breaks_nothing(world: World) -> None:
 
 
 def test_a_method_that_the_gateway_is_too_old_for_says_the_version_it_needs(world: World) -> None:
-    """An older gateway: the route is not there, and /health tells an older version. Both are the real gateway's words."""
+    """The proxy leads to a path that the real gateway does not have, and lets it tell an older version."""
 
     def older(path: str, answer: Answer) -> None:
         if path == "/health":
             answer.alter(lambda value: value.update(version="0.9.0"))
 
-    nothing = SmarterMCP(world.token)
-    with pytest.raises(errors.NotFoundError) as no_route:
-        nothing.tools.call("bots_fly", {})
-    nothing.close()
-    problem = {"type": "urn:smartermcp:problem:no_route", "title": "Not found", "status": 404, "code": "no_route", "retryable": False}
-    problem |= {"detail": "There is nothing at this path", "request_id": no_route.value.request_id}
-    gone = Answer(404, {"content-type": "application/problem+json"}, json.dumps(problem).encode())
-    with Between(ENDPOINT, [gone], older) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
+    lost = {"/api/v1/crm/contacts/search": "/api/v1/crm/contacts/nowhere"}
+    with Between(ENDPOINT, alter=older, paths=lost) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
         with pytest.raises(errors.NotSupportedByGateway) as refused:
             client.crm.contacts.search(query="john@example.com")
     assert str(refused.value).startswith("crm.contacts.search needs SmarterMCP 1.0.0 or newer, and the gateway at")
     assert "is 0.9.0" in str(refused.value)
     assert isinstance(refused.value.__cause__, errors.NotFoundError)
+    assert refused.value.request_id is not None
+    # A gateway that is new enough has its own reason.
+    with Between(ENDPOINT, paths=lost) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
+        with pytest.raises(errors.NotFoundError, match="nothing at this path"):
+            client.crm.contacts.search(query="john@example.com")
 
 
 def test_a_proxy_that_is_not_well_is_asked_again_and_one_that_leads_elsewhere_is_not_followed(world: World) -> None:
     page = Answer(502, {"content-type": "text/html"}, b"<html>Bad Gateway</html>")
-    with Between(ENDPOINT, [page]) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
+    past = Answer(503, {"retry-after": "Sat, 21 Nov 2020 10:00:00 GMT"}, b"")
+    with Between(ENDPOINT, [page, past]) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
         assert len(client.services.list()) > 0
     with Between(ENDPOINT, [page] * 2) as between, SmarterMCP(world.token, endpoint=between.endpoint, max_retries=1) as client:
         with pytest.raises(errors.BackendRefusedError, match="HTTP 502 without a reason"):
             client.services.list()
     away = Answer(302, {"location": "https://example.cl/"}, b"")
     with Between(ENDPOINT, [away]) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
-        with pytest.raises(errors.GatewayError, match="not followed"):
+        with pytest.raises(errors.UnexpectedAnswer, match="redirects"):
             client.services.list()
     assert len(between.seen) == 1
 

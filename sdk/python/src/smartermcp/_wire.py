@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -130,15 +131,15 @@ def too_large(request_id: str | None) -> NoReturn:
     raise UnexpectedAnswer(f"The answer is larger than {ANSWER_MAX // 1024 // 1024} MiB", request_id=request_id)
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes, idempotency_key: str | None) -> GatewayError:
+def refusal(status: int, headers: Mapping[str, str], body: bytes, idempotency_key: str | None) -> SmarterMCPError:
     """The error of an answer that is no success."""
+    if 300 <= status < 400:
+        return UnexpectedAnswer(f"The endpoint redirects (HTTP {status}), and the token does not go along; name the address that it leads to")
     problem = _problem(body)
     code = problem.get("code")
     # A proxy in front has no problem to tell; it says by the status that it may pass.
     retryable = problem.get("retryable", status in (429, 502, 503, 504))
     message = problem.get("detail") or f"The gateway, or a proxy before it, answered HTTP {status} without a reason"
-    if 300 <= status < 400:
-        message = "The endpoint answers with a redirection, which is not followed, since the token would go with it"
     return gateway_error(status, str(problem.get("title", "")))(
         str(message),
         status=status,
@@ -151,7 +152,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, idempotency_ke
     )
 
 
-def broken_off(data: str, request_id: str | None) -> GatewayError:
+def broken_off(data: str, request_id: str | None) -> SmarterMCPError:
     """The error that a stream ended with."""
     problem = _problem(data.encode())
     status = problem.get("status")
@@ -184,6 +185,15 @@ def _retry_after(header: str | None) -> float | None:
         until = until.replace(tzinfo=timezone.utc)
     seconds: float = (until - datetime.now(timezone.utc)).total_seconds()
     return max(0.0, seconds)
+
+
+def is_older(version: str, than: str) -> bool:
+    """Of two versions such as 1.10.0 and 1.9.2-rc.1; what follows the numbers is left out."""
+
+    def numbers(text: str) -> list[int]:
+        return [int(number) for number in re.findall(r"\d+", re.split(r"[-+]", text, maxsplit=1)[0])[:3]]
+
+    return numbers(version) < numbers(than)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from .._wire import (
     Request,
     Retries,
     broken_off,
+    is_older,
     plain,
     prepared,
     read_answer,
@@ -321,10 +322,13 @@ class Core:
             version = (self.health()).version
         except SmarterMCPError as unhealthy:
             _log.debug("the gateway's version cannot be told: %s", unhealthy)
-            version = "of a version that it does not tell"
+            version = None
+        needed = request.operation.since
+        if version is not None and not is_older(version, needed):
+            return error
+        told = f"the gateway at {self.endpoint} is {version}" if version else f"{self.endpoint} tells no version; check the endpoint"
         explained = NotSupportedByGateway(
-            f"{request.operation.name} needs SmarterMCP {request.operation.since} or newer, and the gateway at {self.endpoint} is {version}",
-            request_id=error.request_id,
+            f"{request.operation.name} needs SmarterMCP {needed} or newer, and {told}", request_id=error.request_id
         )
         explained.__cause__ = error
         return explained

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Lays out the npm packages of the gateway: scripts/npm-packages.sh BINARY OUT
 #
-# OUT/mcp-server is the launcher; OUT/mcp-server-<platform> each platform's package. Only this machine's platform gets the BINARY: the others
-# are marked `private`, which npm refuses to publish, until they are laid out on a machine of theirs.
+# OUT/mcp-server is the launcher, OUT/mcp-server-<platform> each platform's package. Only this machine's platform gets the BINARY: the
+# others are marked `private`, which npm refuses to publish, until they are laid out on a machine of theirs.
 set -euo pipefail
 
 fail() { echo "npm-packages: $1" >&2; exit 1; }

@@ -25,7 +25,11 @@ child.on('exit', (code, signal) => {
 function binary() {
   const wanted = `${name}-${platform}`;
   if (!(wanted in optionalDependencies)) {
-    fail(`there is no binary for ${platform}; there are ${Object.keys(optionalDependencies).map((one) => one.slice(name.length + 1)).join(', ')}.\n${INSTEAD}`);
+    fail(
+      `there is no binary for ${platform}; there are ${Object.keys(optionalDependencies)
+        .map((one) => one.slice(name.length + 1))
+        .join(', ')}.\n${INSTEAD}`,
+    );
   }
   try {
     const folder = dirname(require.resolve(`${wanted}/package.json`));
@@ -34,7 +38,7 @@ function binary() {
     if (error.code !== 'MODULE_NOT_FOUND') throw error;
     fail(
       `the package ${wanted} with the binary for this platform is missing.\n` +
-        `npm leaves it out with --omit=optional, when node_modules was copied from another platform, or where no binary of it was published.\n` +
+        `npm leaves it out with --omit=optional, when node_modules was copied from another platform, or where none was published.\n` +
         `Install it: npm install -g --include=optional ${name}@${version}\n${INSTEAD}`,
     );
   }

@@ -7,6 +7,7 @@ list (`Method.items`) is that list, one whose point is a map (`Method.entries`) 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from model import Api, Field, Method, Object, Parameter, Resource, Type
 
@@ -16,7 +17,7 @@ _HEAD = "// {what} Written by `make sdk` from openapi/smartermcp.json: do not ed
 # What the hand-written client has beside the resources.
 _OF_CLIENTS = {"tools", "whoami", "health", "gatewayVersion", "close"}
 # What an array has already.
-_OF_ARRAYS = {"length", "entries", "keys", "values", "at", "concat", "fill", "filter", "find", "map", "sort", "some", "every", "with", "join", "slice"}
+_OF_ARRAYS = set("at concat entries every fill filter find flat join keys length map pop push reverse slice some sort values with".split())
 
 
 def emit(api: Api) -> dict[str, str]:
@@ -82,7 +83,8 @@ def _parameter(one: Parameter) -> str:
 def _point(api: Api, one: Object, method: Method) -> str:
     """An answer that is its list or its map."""
     rest = [field for field in one.fields if field.name not in (method.items, method.entries, "next_cursor")]
-    point = next(field for field in one.fields if field.name in (method.items if _is_list(api, method) else method.entries, None))
+    name = method.items if _is_list(api, method) else method.entries
+    point = next(field for field in one.fields if field.name == name)
     item = point.type.item
     assert item is not None
     if _is_list(api, method):
@@ -92,7 +94,7 @@ def _point(api: Api, one: Object, method: Method) -> str:
         more = "".join(_member(field, True) for field in rest)
         kind = f"Page<{_type(item, True)}{f', {{{chr(10)}{more}}}' if rest else ''}>"
     else:
-        more = "".join(_member(Field(f"${field.name}", field.type, field.required, field.description, field.secret), True) for field in rest)
+        more = "".join(_member(replace(field, name=f"${field.name}"), True) for field in rest)
         kind = f"Readonly<Record<string, {_type(item, True)}>> & {{\n{more}}}"
     about = one.description + (f"\n\n{point.description}" if point.description else "")
     return f"\n{_doc(about)}export type {one.name} = {kind};\n"
@@ -100,6 +102,7 @@ def _point(api: Api, one: Object, method: Method) -> str:
 
 def _type(kind: Type, answered: bool) -> str:
     null = " | null" if kind.nullable and kind.kind != "any" else ""
+    said: str
     match kind.kind:
         case "string" | "boolean":
             said = kind.kind
@@ -282,12 +285,13 @@ def _method(api: Api, method: Method) -> str:
     if method.streams:
         # One name, two answers: which one is known before the call.
         flag = _name(method.streams)
+        lines = f"AsyncGenerator<string, {result}, undefined>"
         return (
-            f"\n{_doc(about, 1)}  {name}(parameters: {takes} & {{ readonly {flag}: true }}, options?: CallOptions): AsyncGenerator<string, {result}, undefined>;\n"
+            f"\n{_doc(about, 1)}  {name}(parameters: {takes} & {{ readonly {flag}: true }}, options?: CallOptions): {lines};\n"
             f"  {name}(parameters: {takes} & {{ readonly {flag}?: false }}, options?: CallOptions): Promise<{result}>;\n"
-            f"  {name}(\n    parameters: {takes} & {{ readonly {flag}?: boolean }},\n    options?: CallOptions,\n"
-            f"  ): AsyncGenerator<string, {result}, undefined> | Promise<{result}> {{\n"
-            f"    return parameters.{flag} ? this.#transport.lines({constant}, parameters, options) : this.#transport.call({constant}, parameters, options);\n"
+            f"  {name}(parameters: {takes} & {{ readonly {flag}?: boolean }}, options?: CallOptions): {lines} | Promise<{result}> {{\n"
+            f"    if (parameters.{flag}) return this.#transport.lines({constant}, parameters, options);\n"
+            f"    return this.#transport.call({constant}, parameters, options);\n"
             "  }\n"
         )
     if _lists(api, method):

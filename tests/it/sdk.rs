@@ -12,8 +12,7 @@ use smartermcp::sandbox::Systems;
 use crate::{
     app::{App, OPERATOR, Tenant, User},
     cli::Folder,
-    servers,
-    tools,
+    servers, tools,
 };
 
 /// A path in the repository.
@@ -24,7 +23,10 @@ fn at(path: &str) -> PathBuf {
 /// The interpreter with everything that the Python SDK and its tests need.
 fn interpreter() -> PathBuf {
     let python = at("tests/clients/.venv/bin/python");
-    assert!(python.exists(), "the packages of tests/clients are not installed; `make clients` installs them");
+    assert!(
+        python.exists(),
+        "the packages of tests/clients are not installed; `make clients` installs them"
+    );
     python
 }
 
@@ -64,7 +66,9 @@ fn block(readme: &str, language: &str, index: usize) -> String {
 /// The owner's example with the two literals that stand for a caller's own.
 fn owners_example(readme: &str, language: &str, tenant: &Tenant, user: &User) -> String {
     let example = block(readme, language, 1);
-    let told = example.replace("smcp_xxxxxxxxxxxxx", &user.token).replace("tenant-uuid-here", &tenant.id);
+    let told = example
+        .replace("smcp_xxxxxxxxxxxxx", &user.token)
+        .replace("tenant-uuid-here", &tenant.id);
     assert!(told.contains(&user.token) && told.contains(&tenant.id), "{told}");
     told
 }
@@ -207,14 +211,23 @@ async fn the_wheel_is_built_and_works_where_nothing_else_is_installed() {
     ];
     run(&python, &install, ".", &[]).await;
     let lines = block("sdk/python/README.md", "python", 0).replace("smcp_xxxxxxxxxxxxx", &user.token);
-    let where_from = "import importlib.resources as r, smartermcp; assert (r.files(smartermcp) / 'py.typed').is_file(); print(smartermcp.__file__)";
+    let where_from =
+        "import importlib.resources as r, smartermcp; assert (r.files(smartermcp) / 'py.typed').is_file(); print(smartermcp.__file__)";
     let endpoint = app.base();
     let settings = [("SMARTERMCP_ENDPOINT", &*endpoint)];
     let printed = run(&own, &["-c", &format!("{lines}\n{where_from}")], ".", &settings).await;
     let listed = user.get("/api/v1/workflows").await.json;
-    let names: Vec<_> = listed["workflows"].as_array().unwrap().iter().map(|workflow| workflow["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = listed["workflows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|workflow| workflow["name"].as_str().unwrap())
+        .collect();
     let mut printed = printed.lines();
-    assert_eq!(printed.next().unwrap().replace('\'', "\""), serde_json::to_string(&names).unwrap().replace("\",\"", "\", \""));
+    assert_eq!(
+        printed.next().unwrap().replace('\'', "\""),
+        serde_json::to_string(&names).unwrap().replace("\",\"", "\", \"")
+    );
     assert!(printed.next().unwrap().starts_with(&there("venv")), "it is the installed one");
 }
 
@@ -256,7 +269,11 @@ async fn the_owners_typescript_example_prints_what_the_sandbox_has_from_the_tarb
     assert_eq!(installed.get("dependencies"), None);
 
     // The strictest compiler, and nothing of Node's.
-    std::fs::write(path("example.ts"), owners_example("sdk/typescript/README.md", "typescript", &tenant, &user)).unwrap();
+    std::fs::write(
+        path("example.ts"),
+        owners_example("sdk/typescript/README.md", "typescript", &tenant, &user),
+    )
+    .unwrap();
     std::fs::write(path("three_lines.ts"), block("sdk/typescript/README.md", "typescript", 0)).unwrap();
     std::fs::copy(at("sdk/typescript/test/consumer.ts"), path("consumer.ts")).unwrap();
     let options = json!({
@@ -329,17 +346,33 @@ async fn the_npm_launcher_starts_the_binary_of_its_platform_and_says_what_to_do_
         let package = std::fs::read_to_string(path(&format!("npm/mcp-server-{platform}/package.json"))).unwrap();
         let package: Value = serde_json::from_str(&package).unwrap();
         assert_eq!(package["version"], env!("CARGO_PKG_VERSION"));
-        assert_eq!(package["private"] == true, platform != here, "only what has a binary may be published: {package}");
+        assert_eq!(
+            package["private"] == true,
+            platform != here,
+            "only what has a binary may be published: {package}"
+        );
     }
 
     let platform = format!("./mcp-server-{here}");
     let tarballs = run("npm", &["pack", "--silent", "./mcp-server", &platform], &packages, &[]).await;
     let tarballs: Vec<_> = tarballs.lines().map(|name| format!("./{name}")).collect();
     for name in &tarballs {
-        println!("{name} has {} bytes", std::fs::metadata(path(&format!("npm/{name}"))).unwrap().len());
+        println!(
+            "{name} has {} bytes",
+            std::fs::metadata(path(&format!("npm/{name}"))).unwrap().len()
+        );
     }
     let prefix = path("prefix");
-    let mut install = vec!["install", "--global", "--offline", "--no-audit", "--no-fund", "--silent", "--prefix", &prefix];
+    let mut install = vec![
+        "install",
+        "--global",
+        "--offline",
+        "--no-audit",
+        "--no-fund",
+        "--silent",
+        "--prefix",
+        &prefix,
+    ];
     install.extend(tarballs.iter().map(String::as_str));
     run("npm", &install, &packages, &[]).await;
     let launcher = path("prefix/bin/smartermcp");
@@ -352,5 +385,8 @@ async fn the_npm_launcher_starts_the_binary_of_its_platform_and_says_what_to_do_
     let missing = started("--version").await;
     let said = String::from_utf8_lossy(&missing.stderr);
     assert_eq!(missing.status.code(), Some(1));
-    assert!(said.contains(&format!("the package @smartercl/mcp-server-{here} ")) && said.contains("npm install -g --include=optional"), "{said}");
+    assert!(
+        said.contains(&format!("the package @smartercl/mcp-server-{here} ")) && said.contains("npm install -g --include=optional"),
+        "{said}"
+    );
 }

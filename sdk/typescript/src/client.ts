@@ -66,7 +66,9 @@ export class Tools {
 
   /** Lists the tools that this token may call. */
   async list(options?: CallOptions): Promise<Tool[]> {
-    return (respell(await this.#transport.send({ tool: 'list_tools', method: 'GET', path: '/api/v1/tools' }, options), TOOLS) as { tools: Tool[] }).tools;
+    return (
+      respell(await this.#transport.send({ tool: 'list_tools', method: 'GET', path: '/api/v1/tools' }, options), TOOLS) as { tools: Tool[] }
+    ).tools;
   }
 
   /**
@@ -75,7 +77,11 @@ export class Tools {
    * @example
    * const { execution_id } = await client.tools.call('workflows_trigger', { workflow_id: 'wf_backup_db' });
    */
-  async call(name: string, parameters: Readonly<Record<string, unknown>> = {}, options: CallOptions = {}): Promise<Record<string, unknown>> {
+  async call(
+    name: string,
+    parameters: Readonly<Record<string, unknown>> = {},
+    options: CallOptions = {},
+  ): Promise<Record<string, unknown>> {
     // It may be a write: a key that is not needed does no harm.
     const asked = byName(name, parameters, options.idempotencyKey ?? newKey());
     return ((await this.#transport.send(asked, options)) ?? {}) as Record<string, unknown>;
@@ -85,7 +91,14 @@ export class Tools {
 /** Whose token it is. */
 export interface WhoAmI {
   /** Null for the operator. */
-  readonly tenant: { readonly id: string; readonly slug: string; readonly name: string; readonly status: string; readonly timeZone: string; readonly locale: string } | null;
+  readonly tenant: {
+    readonly id: string;
+    readonly slug: string;
+    readonly name: string;
+    readonly status: string;
+    readonly timeZone: string;
+    readonly locale: string;
+  } | null;
   readonly tenantId: string | null;
   readonly tokenId: string | null;
   readonly operator: boolean;

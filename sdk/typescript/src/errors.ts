@@ -48,12 +48,18 @@ export class ConfigurationError extends SmarterMCPError {
   override readonly name = 'ConfigurationError';
 }
 
-/** The gateway could not be reached, or the connection broke, in every attempt. A write may have been done: repeat it with `idempotencyKey`, and it is done once. */
+/**
+ * The gateway could not be reached, or the connection broke, in every attempt.
+ * A write may have been done: the same call with its `idempotencyKey` is done once.
+ */
 export class ConnectionFailed extends SmarterMCPError {
   override readonly name = 'ConnectionFailed';
 }
 
-/** The gateway did not answer within `timeoutMs`. A write may have been done: repeat it with `idempotencyKey`, and it is done once. */
+/**
+ * The gateway did not answer within `timeoutMs`, in every attempt.
+ * A write may have been done: the same call with its `idempotencyKey` is done once.
+ */
 export class TimedOut extends SmarterMCPError {
   override readonly name = 'TimedOut';
 }
@@ -118,7 +124,7 @@ export class InvalidInputError extends GatewayError {
   override readonly name = 'InvalidInputError';
 }
 
-/** Too many calls, and the wait that the gateway asks for is longer than the client waits (`maxWaitMs`), or they were too many again and again. */
+/** Too many calls, again and again, or the wait that the gateway asks for is longer than the client waits (`maxWaitMs`). */
 export class RateLimitedError extends GatewayError {
   override readonly name = 'RateLimitedError';
 }
@@ -184,11 +190,14 @@ const PASSING = [429, 502, 503, 504];
 export function errorOf(body: unknown, details: Omit<ErrorDetails, 'code'> & { readonly status: number }): SmarterMCPError {
   const { status } = details;
   if (!isProblem(body)) {
-    return new UnexpectedAnswer(`HTTP ${status}, and not in the gateway's words: somebody else answered. Check the endpoint, and what stands before the gateway.`, {
-      ...details,
-      code: 'not_the_gateway',
-      retryable: PASSING.includes(status),
-    });
+    return new UnexpectedAnswer(
+      `HTTP ${status}, and not in the gateway's words: somebody else answered. Check the endpoint, and what stands before the gateway.`,
+      {
+        ...details,
+        code: 'not_the_gateway',
+        retryable: PASSING.includes(status),
+      },
+    );
   }
   const near = KINDS.filter(([one]) => one === status);
   const [, , kind] = near.find(([, title]) => title === body.title) ?? near[0] ?? [0, '', status >= 500 ? InternalError : GatewayError];

@@ -15,7 +15,7 @@ export interface Options {
   readonly timeoutMs?: number | undefined;
   /** How often a call is tried again after a failure that may pass; 3 unless said. */
   readonly maxRetries?: number | undefined;
-  /** The longest that it waits when the gateway says how long, in milliseconds; 60 000 unless said. Told to wait longer, it fails at once. */
+  /** The longest wait that it is told and still waits, in milliseconds; 60 000 unless said. Told to wait longer, it fails. */
   readonly maxWaitMs?: number | undefined;
   /** Hears of each request, answer and repetition. Neither tokens nor arguments are told. */
   readonly log?: ((event: LogEvent) => void) | undefined;
@@ -33,7 +33,7 @@ export interface CallOptions {
   readonly maxRetries?: number | undefined;
   /** As in {@link Options}, for this call. */
   readonly maxWaitMs?: number | undefined;
-  /** The key of a write, 1 to 255 visible ASCII characters; made for each call unless said. The same key does the work once, within 24 h. */
+  /** The key of a write, 1 to 255 visible ASCII characters; made for each call unless said. The same key works once in 24 h. */
   readonly idempotencyKey?: string | undefined;
 }
 
@@ -96,7 +96,8 @@ function endpoint(text: string): string {
     throw wrong('endpoint is no URL; it looks like https://mcp.smarterbot.cl');
   }
   if (url.protocol !== 'https:' && url.protocol !== 'http:') throw wrong('endpoint must begin with https:// or http://');
-  if (url.username || url.password || url.search || url.hash) throw wrong('endpoint must be an address alone, without a user, a query or a fragment');
+  if (url.username || url.password || url.search || url.hash)
+    throw wrong('endpoint must be an address alone, without a user, a query or a fragment');
   return url.href.replace(/\/+$/, '');
 }
 

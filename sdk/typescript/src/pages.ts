@@ -21,13 +21,15 @@ export function pagePromise<Item, P extends { readonly nextCursor?: string | nul
   items: (page: P) => readonly Item[],
 ): PagePromise<Item, P> {
   async function* pages(): AsyncGenerator<P, void, undefined> {
-    for (let page = await first; ; ) {
+    for (let page = await first; ;) {
       yield page;
       const cursor = page.nextCursor;
       if (cursor == null) return;
       page = await next(cursor);
       if (page.nextCursor === cursor) {
-        throw new UnexpectedAnswer('The gateway answered the same cursor twice, and the list would never end', { code: 'unreadable_answer' });
+        throw new UnexpectedAnswer('The gateway answered the same cursor twice, and the list would never end', {
+          code: 'unreadable_answer',
+        });
       }
     }
   }

@@ -4,10 +4,7 @@
 export type FieldShape = readonly [name: string, shape?: Shape | undefined, secret?: boolean];
 
 /** What a value is, as far as names go. A value without a shape stays as it is, however deep: it is the caller's or the tenant's own. */
-export type Shape =
-  | { readonly fields: Readonly<Record<string, FieldShape>> }
-  | { readonly items: Shape }
-  | { readonly values: Shape };
+export type Shape = { readonly fields: Readonly<Record<string, FieldShape>> } | { readonly items: Shape } | { readonly values: Shape };
 
 /** The value with the contract's names as the other side spells them. What the shape does not know is kept as it came. */
 export function respell(value: unknown, shape: Shape | undefined): unknown {

@@ -70,10 +70,14 @@ export class Transport {
   }
 
   /** Calls a tool that answers a list. */
-  list<Item, P extends { readonly nextCursor?: string | null }>(operation: Operation, parameters: object, options?: CallOptions): PagePromise<Item, P> {
+  list<Item, P extends { readonly nextCursor?: string | null }>(
+    operation: Operation,
+    parameters: object,
+    options?: CallOptions,
+  ): PagePromise<Item, P> {
     return pagePromise<Item, P>(
       this.call(operation, parameters, options),
-      (cursor) => this.call(operation, { ...parameters, cursor }, options && { ...options, idempotencyKey: undefined }),
+      (cursor) => this.call(operation, { ...parameters, cursor }, options),
       (one) => (operation.isList ? one : ((one as Record<string, unknown>)[operation.items ?? ''] ?? [])) as readonly Item[],
     );
   }
@@ -138,7 +142,8 @@ export class Transport {
       // A browser may not read /health of another origin; then the error says what is known here.
       const gateway = await this.gatewayVersion({ maxRetries: 0 }).catch(() => undefined);
       throw new NotSupportedByGateway(
-        `${operation.method} needs a gateway of version ${operation.since} or newer, and this one ${gateway === undefined ? 'does not know it' : `is ${gateway}`}. ` +
+        `${operation.method} needs a gateway of version ${operation.since} or newer, and this one ` +
+          `${gateway === undefined ? 'does not know it' : `is ${gateway}`}. ` +
           `Upgrade the gateway, or use the package of its version; this package was made for ${VERSION}.`,
         { code: 'not_supported', status: error.status, requestId: error.requestId, tool: operation.tool, cause: error },
       );
@@ -193,12 +198,19 @@ export class Transport {
           ? { done: await use({ response, life }) }
           : // A replayed failure is this write's outcome, however often it is asked for.
             { error: failure, final: response.headers.has('idempotent-replayed') };
-      log({ type: 'response', ...about, ms: Date.now() - began, status: response.status, code: failure?.code, requestId: requestId(response) });
+      log({
+        type: 'response',
+        ...about,
+        ms: Date.now() - began,
+        status: response.status,
+        code: failure?.code,
+        requestId: requestId(response),
+      });
       return outcome;
     } catch (error) {
       const failure = error instanceof SmarterMCPError ? error : broken(life, error, asked.tool, asked.idempotencyKey);
       log({ type: 'failure', ...about, ms: Date.now() - began, code: failure instanceof SmarterMCPError ? failure.code : 'aborted' });
-      return { error: failure, final: life.signal.aborted };
+      return { error: failure, final: false };
     }
   }
 }
@@ -248,7 +260,8 @@ function result(operation: Operation, answer: unknown): unknown {
   const field = operation.isList ? operation.items : operation.entries;
   if (field === undefined) return value;
   const { [field]: point, ...rest } = value as Record<string, unknown>;
-  if (typeof point !== 'object' || point === null || Array.isArray(point) !== (operation.isList === true)) throw unreadable(`the answer has no ${field}`);
+  if (typeof point !== 'object' || point === null || Array.isArray(point) !== (operation.isList === true))
+    throw unreadable(`the answer has no ${field}`);
   if (Array.isArray(point)) return page(point, rest);
   // A name of the map could be `details`; none begins with a dollar sign.
   return beside(point, Object.fromEntries(Object.entries(rest).map(([name, one]) => [`$${name}`, one])));
@@ -283,9 +296,14 @@ class Life {
   touch(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      const again = this.#asked.idempotencyKey === undefined ? '' : '; whether it was done is not known, and the same idempotencyKey asks without doing it twice';
+      const again =
+        this.#asked.idempotencyKey === undefined
+          ? ''
+          : '; whether it was done is not known, and the same idempotencyKey asks without doing it twice';
       const { tool, idempotencyKey } = this.#asked;
-      this.#controller.abort(new TimedOut(`No answer within ${this.#timeoutMs} ms${again}`, { code: 'client_timeout', retryable: true, tool, idempotencyKey }));
+      this.#controller.abort(
+        new TimedOut(`No answer within ${this.#timeoutMs} ms${again}`, { code: 'client_timeout', retryable: true, tool, idempotencyKey }),
+      );
     }, this.#timeoutMs);
   }
 

@@ -52,7 +52,13 @@ export async function proxy(t, between) {
     const asked = request(setting('SMARTERMCP_ENDPOINT') + incoming.url, { method: incoming.method, headers });
     asked.end(body);
     const [answered] = await once(asked, 'response');
-    const answer = { url: incoming.url, headers, status: answered.statusCode, body: await text(answered), cut: () => incoming.socket.destroy() };
+    const answer = {
+      url: incoming.url,
+      headers,
+      status: answered.statusCode,
+      body: await text(answered),
+      cut: () => incoming.socket.destroy(),
+    };
     const changed = (await between(answer)) ?? answer.body;
     if (outgoing.destroyed || incoming.socket.destroyed) return;
     const { 'content-length': _, 'transfer-encoding': __, ...kept } = answered.headers;
@@ -69,5 +75,14 @@ async function text(stream) {
 
 /** A problem, as the gateway writes one. */
 export function problem(status, code, title, more = {}) {
-  return { type: `urn:smartermcp:problem:${code}`, title, status, detail: `This is ${code}`, code, retryable: false, request_id: 'request-1', ...more };
+  return {
+    type: `urn:smartermcp:problem:${code}`,
+    title,
+    status,
+    detail: `This is ${code}`,
+    code,
+    retryable: false,
+    request_id: 'request-1',
+    ...more,
+  };
 }

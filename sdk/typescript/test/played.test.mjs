@@ -31,16 +31,29 @@ test('fields and values that a newer gateway has do not break this version', asy
 });
 
 test('a proxy that finds no gateway for a moment is asked again, a write with the same key', async (t) => {
-  const { endpoint, requests } = await play(t, [502, '<h1>Bad Gateway</h1>'], [503, ''], [200, { execution_id: 'e', workflow_id: 'w', status: 'completed', started_at: 'now' }]);
-  const { executionId } = await connect({ endpoint }).workflows.trigger({ workflowId: 'w', inputData: { a_b: 1 } }, { idempotencyKey: 'mine' });
+  const { endpoint, requests } = await play(
+    t,
+    [502, '<h1>Bad Gateway</h1>'],
+    [503, ''],
+    [200, { execution_id: 'e', workflow_id: 'w', status: 'completed', started_at: 'now' }],
+  );
+  const { executionId } = await connect({ endpoint }).workflows.trigger(
+    { workflowId: 'w', inputData: { a_b: 1 } },
+    { idempotencyKey: 'mine' },
+  );
   assert.equal(executionId, 'e');
-  assert.deepEqual(requests.map((one) => [one.headers['idempotency-key'], one.body]), Array(3).fill(['mine', '{"workflow_id":"w","input_data":{"a_b":1}}']));
+  assert.deepEqual(
+    requests.map((one) => [one.headers['idempotency-key'], one.body]),
+    Array(3).fill(['mine', '{"workflow_id":"w","input_data":{"a_b":1}}']),
+  );
 });
 
 test('it is tried as often as was said, and then the last failure is told', async (t) => {
   const down = [503, problem(503, 'backend_down', 'The backend is unavailable', { retryable: true })];
   const { endpoint, requests } = await play(t, down);
-  const error = await connect({ endpoint, maxRetries: 2 }).services.list().catch((error) => error);
+  const error = await connect({ endpoint, maxRetries: 2 })
+    .services.list()
+    .catch((error) => error);
   assert.ok(error instanceof sdk.BackendDownError);
   assert.equal(error.requestId, 'request-1');
   assert.equal(requests.length, 3);
@@ -60,7 +73,9 @@ test('a Retry-After of a date is understood, and one beyond the limit is not wai
   const limited = problem(429, 'rate_limited', 'Rate limit exceeded', { retryable: true });
   const tomorrow = new Date(Date.now() + 86_400_000).toUTCString();
   const { endpoint, requests } = await play(t, [429, limited, { 'retry-after': tomorrow }]);
-  const error = await connect({ endpoint }).services.list().catch((error) => error);
+  const error = await connect({ endpoint })
+    .services.list()
+    .catch((error) => error);
   assert.ok(error instanceof sdk.RateLimitedError && error.retryAfter > 86_000, `${error.retryAfter}`);
   assert.equal(requests.length, 1);
 });
@@ -68,7 +83,10 @@ test('a Retry-After of a date is understood, and one beyond the limit is not wai
 test('what is no gateway is told from one, and a redirect gets no token', async (t) => {
   for (const body of ['<h1>Welcome</h1>', [], { other: true }]) {
     const { endpoint } = await play(t, [200, body]);
-    await assert.rejects(connect({ endpoint }).services.list(), (error) => error instanceof sdk.UnexpectedAnswer && /Check the endpoint/.test(error.message));
+    await assert.rejects(
+      connect({ endpoint }).services.list(),
+      (error) => error instanceof sdk.UnexpectedAnswer && /Check the endpoint/.test(error.message),
+    );
   }
   const elsewhere = await play(t, [200, EMPTY]);
   const { endpoint } = await play(t, [307, '', { location: elsewhere.endpoint }]);
@@ -88,7 +106,10 @@ test('a stream that ends in the middle, or says that it failed, is no end of the
 
   const failure = JSON.stringify(problem(502, 'backend_refused', 'The backend refused'));
   const failed = await play(t, [200, `event: error\ndata: ${failure}\n\nevent: end\ndata: {}\n\n`, stream]);
-  await assert.rejects(connect({ endpoint: failed.endpoint }).services.logs({ serviceId: 's', follow: true }).next(), sdk.BackendRefusedError);
+  await assert.rejects(
+    connect({ endpoint: failed.endpoint }).services.logs({ serviceId: 's', follow: true }).next(),
+    sdk.BackendRefusedError,
+  );
 });
 
 test('a cursor that leads nowhere but to itself is not followed for ever', async (t) => {

@@ -760,11 +760,9 @@ export class ServicesResource {
    */
   logs(parameters: ServicesLogsParameters & { readonly follow: true }, options?: CallOptions): AsyncGenerator<string, ServicesLogsResult, undefined>;
   logs(parameters: ServicesLogsParameters & { readonly follow?: false }, options?: CallOptions): Promise<ServicesLogsResult>;
-  logs(
-    parameters: ServicesLogsParameters & { readonly follow?: boolean },
-    options?: CallOptions,
-  ): AsyncGenerator<string, ServicesLogsResult, undefined> | Promise<ServicesLogsResult> {
-    return parameters.follow ? this.#transport.lines(operations.servicesLogs, parameters, options) : this.#transport.call(operations.servicesLogs, parameters, options);
+  logs(parameters: ServicesLogsParameters & { readonly follow?: boolean }, options?: CallOptions): AsyncGenerator<string, ServicesLogsResult, undefined> | Promise<ServicesLogsResult> {
+    if (parameters.follow) return this.#transport.lines(operations.servicesLogs, parameters, options);
+    return this.#transport.call(operations.servicesLogs, parameters, options);
   }
 
   /**

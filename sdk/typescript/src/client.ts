@@ -34,7 +34,7 @@ export class SmarterMCP extends Resources {
 
   /** How the gateway does. An unhealthy one answers too. */
   async health(options?: CallOptions): Promise<Health> {
-    return (await this.#transport.send({ tool: 'health', method: 'GET', path: '/health', anyStatus: true }, options)) as Health;
+    return (await this.#transport.health(options)) as Health;
   }
 
   /** The gateway's version, e.g. `1.0.0`; asked for once. */

@@ -36,14 +36,16 @@ export interface Operation {
 
 /** What the log hook hears. */
 export interface LogEvent {
-  readonly type: 'request' | 'response' | 'failure' | 'retry';
+  readonly type: 'request' | 'response' | 'retry';
   /** The tool that is called, or what else is asked for: `whoami`. */
   readonly tool: string;
   /** From 1. */
   readonly attempt: number;
   /** Milliseconds that the request took, or, of a retry, that are waited before it. */
   readonly ms?: number | undefined;
+  /** Of the answer; undefined where there was none. */
   readonly status?: number | undefined;
+  /** What went wrong; undefined where nothing did. */
   readonly code?: string | undefined;
   readonly requestId?: string | undefined;
 }
@@ -57,7 +59,7 @@ const PAUSE_MAX_MS = 8000;
 export class Transport {
   readonly #settings: Settings;
   readonly #closing = new AbortController();
-  #gateway: Promise<string> | undefined;
+  #gateway: string | undefined;
 
   constructor(options: Options) {
     this.#settings = settings(options);
@@ -116,16 +118,16 @@ export class Transport {
     });
   }
 
+  /** How the gateway does, whatever the status. */
+  async health(options?: CallOptions): Promise<{ readonly version: string }> {
+    const health = await this.send({ tool: 'health', method: 'GET', path: '/health', anyStatus: true }, options);
+    if (typeof (health as { readonly version?: unknown }).version !== 'string') throw unreadable('/health tells no version');
+    return health as { readonly version: string };
+  }
+
   /** The gateway's version, asked for once. */
-  gatewayVersion(options?: CallOptions): Promise<string> {
-    this.#gateway ??= this.send({ tool: 'health', method: 'GET', path: '/health', anyStatus: true }, options).then((health) => {
-      const { version } = health as { readonly version?: unknown };
-      if (typeof version !== 'string') throw unreadable('the answer of /health has no version');
-      return version;
-    });
-    // A failure is not remembered.
-    this.#gateway.catch(() => (this.#gateway = undefined));
-    return this.#gateway;
+  async gatewayVersion(options?: CallOptions): Promise<string> {
+    return (this.#gateway ??= (await this.health(options)).version);
   }
 
   /** Ends what is under way, and takes no more calls. */
@@ -172,14 +174,17 @@ export class Transport {
     }
   }
 
+  /** One request; what came of it is told to the log. */
   async #attempt<T>(asked: Asked, attempt: number, life: Life, use: (opened: Opened) => Promise<T>): Promise<Outcome<T>> {
     const { endpoint, headers, log, fetch } = this.#settings;
     const began = Date.now();
     const about = { tool: asked.tool, attempt };
     log({ type: 'request', ...about });
+    let response: Response | undefined;
+    let outcome: Outcome<T>;
     try {
       life.signal.throwIfAborted();
-      const response = await fetch(endpoint + asked.path, {
+      response = await fetch(endpoint + asked.path, {
         method: asked.method,
         headers: {
           ...headers,
@@ -192,26 +197,23 @@ export class Transport {
         // A POST that follows a redirect may become a GET.
         redirect: 'manual',
       });
-      const failure = response.ok || asked.anyStatus ? undefined : await refusal(response, asked);
-      const outcome: Outcome<T> =
-        failure === undefined
+      outcome =
+        response.ok || asked.anyStatus
           ? { done: await use({ response, life }) }
           : // A replayed failure is this write's outcome, however often it is asked for.
-            { error: failure, final: response.headers.has('idempotent-replayed') };
-      log({
-        type: 'response',
-        ...about,
-        ms: Date.now() - began,
-        status: response.status,
-        code: failure?.code,
-        requestId: requestId(response),
-      });
-      return outcome;
+            { error: await refusal(response, asked), final: response.headers.has('idempotent-replayed') };
     } catch (error) {
-      const failure = error instanceof SmarterMCPError ? error : broken(life, error, asked.tool, asked.idempotencyKey);
-      log({ type: 'failure', ...about, ms: Date.now() - began, code: failure instanceof SmarterMCPError ? failure.code : 'aborted' });
-      return { error: failure, final: false };
+      outcome = { error: error instanceof SmarterMCPError ? error : broken(life, error, asked.tool, asked.idempotencyKey), final: false };
     }
+    log({
+      type: 'response',
+      ...about,
+      ms: Date.now() - began,
+      status: response?.status,
+      requestId: response && requestId(response),
+      code: 'done' in outcome ? undefined : outcome.error instanceof SmarterMCPError ? outcome.error.code : 'aborted',
+    });
+    return outcome;
   }
 }
 

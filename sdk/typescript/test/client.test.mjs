@@ -213,7 +213,11 @@ test('a write whose connection is cut is repeated with the same key, and done on
     Array(3).fill(execution.executionId),
     'the gateway did it the first time, and answered so twice more',
   );
-  assert.deepEqual(client.events.map((event) => event.code).filter(Boolean), Array(4).fill('connection_failed'));
+  assert.deepEqual(
+    client.events.map((event) => event.code).filter(Boolean),
+    Array(4).fill('connection_failed'),
+    'two failures, and before each repetition why',
+  );
 });
 
 test('a call that takes too long ends, and its key asks for the outcome without doing it twice', async () => {

@@ -162,9 +162,10 @@ async fn mypy_and_pyright_find_nothing_in_the_python_sdk_when_they_are_strict() 
     }
     let python = interpreter();
     let pyright = at("tests/clients/node_modules/.bin/pyright");
+    let with = ["--pythonpath", python.to_str().unwrap()];
     let (mypy, pyright) = tokio::join!(
         run(&python, &["-m", "mypy"], "sdk/python", &[]),
-        run(&pyright, &["--pythonpath", python.to_str().unwrap()], "sdk/python", &[]),
+        run(&pyright, &with, "sdk/python", &[]),
     );
     println!("{mypy}{pyright}");
 }

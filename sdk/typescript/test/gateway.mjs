@@ -57,10 +57,14 @@ export async function proxy(t, between) {
       headers,
       status: answered.statusCode,
       body: await text(answered),
-      cut: () => incoming.socket.destroy(),
+      cut: (within = 0) => {
+        if (within === 0) return incoming.socket.destroy();
+        outgoing.writeHead(200, { 'content-type': 'application/json', 'content-length': answer.body.length });
+        outgoing.write(answer.body.slice(0, within), () => incoming.socket.destroy());
+      },
     };
     const changed = (await between(answer)) ?? answer.body;
-    if (outgoing.destroyed || incoming.socket.destroyed) return;
+    if (outgoing.headersSent || incoming.socket.destroyed) return;
     const { 'content-length': _, 'transfer-encoding': __, ...kept } = answered.headers;
     outgoing.writeHead(answer.status, kept);
     outgoing.end(changed);

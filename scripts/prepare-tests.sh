@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and this machine lacks: Debian packages where apt is, npm and PyPI packages into tests/clients and sdk/typescript.
+# Installs what the tests need and this machine lacks: Debian packages where apt is, npm and PyPI packages into tests/clients and
+# sdk/typescript.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

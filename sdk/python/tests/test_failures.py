@@ -167,6 +167,16 @@ def test_a_method_that_the_gateway_is_too_old_for_says_the_version_it_needs(worl
             client.crm.contacts.search(query="john@example.com")
 
 
+def test_a_failure_that_the_key_keeps_is_not_asked_for_again(world: World) -> None:
+    problem = {"title": "The backend is unavailable", "status": 503, "code": "backend_down", "retryable": True, "detail": "It broke off"}
+    said = Answer(503, {"idempotent-replayed": "true"}, json.dumps(problem).encode())
+    with Between(ENDPOINT, [said]) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
+        with pytest.raises(errors.BackendDownError) as kept:
+            client.workflows.trigger("wf_backup_db")
+    assert kept.value.replayed
+    assert len(between.seen) == 1
+
+
 def test_a_proxy_that_is_not_well_is_asked_again_and_one_that_leads_elsewhere_is_not_followed(world: World) -> None:
     page = Answer(502, {"content-type": "text/html"}, b"<html>Bad Gateway</html>")
     past = Answer(503, {"retry-after": "Sat, 21 Nov 2020 10:00:00 GMT"}, b"")

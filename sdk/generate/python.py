@@ -94,7 +94,8 @@ def _types(api: Api) -> str:
 
 
 def _model(api: Api, one: Object) -> list[str]:
-    method = next((method for method in api.methods if method.result and method.result.name == one.name and (method.items or method.entries)), None)
+    answers = [method for method in api.methods if method.result and method.result.name == one.name]
+    method = next((method for method in answers if method.items or method.entries), None)
     base, fixed = "Result", []
     if method is not None:
         shown = next(field for field in one.fields if field.name == (method.items or method.entries))
@@ -223,7 +224,7 @@ def _client(api: Api, *, is_async: bool) -> str:
         "",
         "",
         f"class {prefix}SmarterMCP({prefix}Base):",
-        *_doc(f"{'An asynchronous' if is_async else 'A'} client of the SmarterMCP gateway for one tenant. Make one and keep it: it keeps its connections.", 4),
+        *_doc(f"{'An async' if is_async else 'A'} client of the gateway for one tenant. Make one and keep it: it keeps its connections.", 4),
         "",
         *_children(api.resources, prefix, "_core"),
     ]

@@ -14,7 +14,7 @@ from . import operations, types
 
 
 class AsyncSmarterMCP(AsyncBase):
-    """An asynchronous client of the SmarterMCP gateway for one tenant. Make one and keep it: it keeps its connections."""
+    """An async client of the gateway for one tenant. Make one and keep it: it keeps its connections."""
 
     @cached_property
     def analytics(self) -> AsyncAnalytics:

@@ -14,7 +14,7 @@ from . import operations, types
 
 
 class SmarterMCP(Base):
-    """A client of the SmarterMCP gateway for one tenant. Make one and keep it: it keeps its connections."""
+    """A client of the gateway for one tenant. Make one and keep it: it keeps its connections."""
 
     @cached_property
     def analytics(self) -> Analytics:

@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-real-docker test-real-prometheus test-real-replicas test-real-odoo test-vault test-faults test-prepare
+.PHONY: help demo test lint unit build run bench openapi sdk claude-config clients test-real test-real-docker test-real-prometheus test-real-replicas test-real-odoo test-vault test-faults test-prepare
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -48,6 +48,9 @@ bench: build ## Measure speed and memory against its peers on this machine
 openapi: ## Write openapi/smartermcp.json anew
 	$(CARGO) run --quiet -- openapi > openapi/smartermcp.json.new
 	mv openapi/smartermcp.json.new openapi/smartermcp.json
+
+sdk: ## Write the generated code of both SDKs anew from openapi/smartermcp.json
+	python3 sdk/generate
 
 claude-config: ## Print the lines for Claude Desktop (SMARTERMCP_URL, SMARTERMCP_API_TOKEN)
 	@scripts/claude-config.sh

@@ -45,6 +45,7 @@ mod prometheus;
 mod redis;
 mod replicas;
 mod rest;
+mod sdk;
 mod secrets;
 mod servers;
 mod sign_in;

@@ -100,7 +100,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// What is open to everybody, and to every browser.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/metrics" | "/openapi.json" | "/docs") || path.starts_with("/health") || path.starts_with("/docs/")
+    matches!(path, "/metrics" | "/openapi.json" | "/docs" | "/install.sh") || path.starts_with("/health") || path.starts_with("/docs/")
 }
 
 fn routes(state: &Arc<State>) -> Router {
@@ -119,6 +119,7 @@ fn routes(state: &Arc<State>) -> Router {
         .route("/health/database", get(health::database))
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(docs::openapi))
+        .route("/install.sh", get(docs::install))
         .route("/docs", get(docs::docs_root))
         .route("/docs/{*file}", get(docs::docs_file));
     Router::new()

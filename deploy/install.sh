@@ -87,7 +87,7 @@ protocols() {
     *) fail "SMARTERMCP_RELEASES is '$1', and should be an https URL" ;;
   esac
   host=${1#http://}
-  host=${host%%[/?#\\]*}
+  host=${host%%[/?#]*}
   case $host in
     *@*) ;;
     127.0.0.1 | localhost | '[::1]') echo =http; return ;;

@@ -27,6 +27,7 @@ mod generate;
 mod guard;
 mod health;
 mod idempotency;
+mod install;
 mod lifecycle;
 mod limits;
 mod llm;

@@ -82,7 +82,7 @@ platform() {
 # What curl may speak to the place of the releases: https, and http to this machine alone.
 protocols() {
   case $1 in
-    https://?*) echo =https; return ;;
+    https://?*) echo '=https'; return ;;
     http://?*) ;;
     *) fail "SMARTERMCP_RELEASES is '$1', and should be an https URL" ;;
   esac
@@ -90,11 +90,11 @@ protocols() {
   host=${host%%[/?#]*}
   case $host in
     *@*) ;;
-    127.0.0.1 | localhost | '[::1]') echo =http; return ;;
+    127.0.0.1 | localhost | '[::1]') echo '=http'; return ;;
     127.0.0.1:* | localhost:* | '[::1]':*)
       case ${host##*:} in
         '' | *[!0-9]*) ;;
-        *) echo =http; return ;;
+        *) echo '=http'; return ;;
       esac ;;
   esac
   fail "$1 is not encrypted; set SMARTERMCP_RELEASES to an https URL"

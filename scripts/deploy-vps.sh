@@ -9,7 +9,7 @@ fail() { echo "deploy-vps: $1" >&2; exit 1; }
 host=${HOST:-}
 [ -n "$host" ] || fail "say where: make deploy-vps HOST=root@vps.example.cl"
 # A host that begins with a dash would be an option of ssh.
-[[ $host =~ ^([A-Za-z0-9._-]+@)?[A-Za-z0-9[][A-Za-z0-9.:_-]*\]?$ ]] && [[ $host != -* ]] || fail "HOST is '$host', and should be a host or user@host"
+[[ $host =~ ^([A-Za-z0-9_][A-Za-z0-9._-]*@)?[A-Za-z0-9][A-Za-z0-9.:_-]*$ ]] || fail "HOST is '$host', and should be a host or user@host"
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)
 archive=${ARCHIVE:-dist/smartermcp-$version-linux-x86_64.tar.gz}
 [ -f "$archive" ] || fail "$archive is missing: make release"

@@ -3,7 +3,8 @@
 # runs. Prints a Markdown report. Needs root, Debian's packages and crates.io; no registry of images is asked.
 #
 # The base images are made here: the one that runs is Debian's packages (as debian:…-slim is), the one that builds has gcc, this
-# machine's own Rust and the crates of Cargo.lock beside them, and builds without a network. Both are kept in target/real-image.
+# machine's own Rust and the crates of Cargo.lock beside them, and builds without a network. What was made is kept in
+# target/real-image, Docker's layers among it, so that a second run builds what has changed.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -17,11 +18,11 @@ missing=()
 command -v dockerd >/dev/null || missing+=(docker.io)
 command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
 command -v docker >/dev/null || missing+=(docker.io)
-docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || missing+=(docker-compose)
 if [ "${#missing[@]}" -gt 0 ]; then
   say "installing ${missing[*]}"
   DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" >&2
 fi
+docker compose version >/dev/null 2>&1 || fail "Docker Compose 2 is missing, as a plugin of docker (Debian 13 has it; the docker-compose of Debian 12 is version 1)"
 # shellcheck disable=SC1091
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)
@@ -36,10 +37,8 @@ mkdir -p "$DOCKER_CONFIG"
 project=smartermcp-real-$$
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 compose() {
-  local command=(docker compose)
-  "${command[@]}" version >/dev/null 2>&1 || command=(docker-compose)
-  SMARTERMCP_IMAGE=$image SMARTERMCP_PORT=$port \
-    "${command[@]}" --env-file /dev/null --project-name "$project" --file deploy/compose/compose.yaml --profile small "$@" 2>>"$folder/compose.log"
+  SMARTERMCP_IMAGE=$image SMARTERMCP_PORT=$port docker compose --env-file /dev/null --project-name "$project" \
+    --file deploy/compose/compose.yaml --profile small "$@" 2>>"$folder/compose.log"
 }
 
 # shellcheck disable=SC2329
@@ -52,13 +51,13 @@ clean_up() {
     kill "$daemon" 2>/dev/null
     wait "$daemon" 2>/dev/null
   fi
-  # What the daemon has mounted in its folder, the innermost first.
-  awk -v under="$folder/" 'index($5, under) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount
+  # What the daemon has mounted, the innermost first.
+  awk -v one="$folder/" -v two="$kept/docker/" 'index($5, one) == 1 || index($5, two) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount
   rm -rf "$folder"
 }
 trap clean_up EXIT
 
-dockerd -H "$DOCKER_HOST" --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" \
+dockerd -H "$DOCKER_HOST" --data-root "$kept/docker" --exec-root "$folder/exec" --pidfile "$folder/pid" \
   --bridge none --iptables=false --ip6tables=false --ip-masq=false >"$folder/dockerd.log" 2>&1 &
 daemon=$!
 for _ in $(seq 100); do
@@ -81,22 +80,23 @@ debian() {
 [ -s "$kept/builds.tar" ] || debian builds.tar gcc,libc6-dev,ca-certificates
 [ -x "$kept/chef-$chef/bin/cargo-chef" ] || cargo install cargo-chef --version "$chef" --locked --quiet --root "$kept/chef-$chef" >&2
 cargo fetch --locked --quiet
-docker import "$kept/runs.tar" imported/debian:slim >/dev/null
-
-say "importing the image that builds"
-rust=$(rustc --print sysroot)
-crates=${CARGO_HOME:-$HOME/.cargo}/registry
-cp "$kept/builds.tar" "$folder/builds.tar"
-tar -rf "$folder/builds.tar" --transform 's,^,usr/local/rust/,' --exclude share/doc --exclude share/man -C "$rust" bin lib
-tar -rf "$folder/builds.tar" --transform 's,^,usr/local/cargo/,' -C "$kept/chef-$chef" bin
-tar -rf "$folder/builds.tar" --transform 's,^,usr/local/cargo/registry/,' -C "$crates" index cache
-docker import -c 'ENV PATH=/usr/local/rust/bin:/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
-  -c 'ENV CARGO_HOME=/usr/local/cargo' -c 'ENV CARGO_NET_OFFLINE=true' "$folder/builds.tar" imported/rust:slim >/dev/null
-rm "$folder/builds.tar"
+runs=imported/debian:$(sha256sum "$kept/runs.tar" | cut -c 1-12)
+builds=imported/rust:$({ rustc --version && cat Cargo.lock "$kept/builds.tar"; } | sha256sum | cut -c 1-12)
+docker image inspect "$runs" >/dev/null 2>&1 || docker import "$kept/runs.tar" "$runs" >/dev/null
+if ! docker image inspect "$builds" >/dev/null 2>&1; then
+  say "importing the image that builds"
+  cp "$kept/builds.tar" "$folder/builds.tar"
+  tar -rf "$folder/builds.tar" --transform 's,^,usr/local/rust/,' -C "$(rustc --print sysroot)" bin lib
+  tar -rf "$folder/builds.tar" --transform 's,^,usr/local/cargo/,' -C "$kept/chef-$chef" bin
+  tar -rf "$folder/builds.tar" --transform 's,^,usr/local/cargo/registry/,' -C "${CARGO_HOME:-$HOME/.cargo}/registry" index cache
+  docker import -c 'ENV PATH=/usr/local/rust/bin:/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
+    -c 'ENV CARGO_HOME=/usr/local/cargo' -c 'ENV CARGO_NET_OFFLINE=true' "$folder/builds.tar" "$builds" >/dev/null
+  rm "$folder/builds.tar"
+fi
 
 say "building $image"
 began=$SECONDS
-docker build --network none --build-arg BUILD_IMAGE=imported/rust:slim --build-arg RUNTIME_IMAGE=imported/debian:slim \
+docker build --network none --build-arg BUILD_IMAGE="$builds" --build-arg RUNTIME_IMAGE="$runs" \
   --build-arg VERSION="$version" --build-arg REVISION="$(git rev-parse HEAD)" --tag "$image" . >"$kept/build.log" 2>&1 ||
   { tail -40 "$kept/build.log" >&2; fail "the image cannot be built; all of it: $kept/build.log"; }
 took=$((SECONDS - began))
@@ -124,8 +124,8 @@ packages (\`mmdebstrap\`), and beside gcc and $(rustc --version | cut -d ' ' -f 
 
 REPORT
 size() { docker image inspect --format '{{.Size}}' "$1" | awk '{ printf "%.1f MB", $1 / 1e6 }'; }
-ok "built from source by the Dockerfile's stages in $((took / 60)) min $((took % 60)) s: $(grep -c '^Step ' "$kept/build.log") steps"
-ok "the image has $(size "$image"); without its base ($(size imported/debian:slim)) that is the binary and the authorities' certificates"
+ok "built from source by the Dockerfile's stages in $((took / 60)) min $((took % 60)) s: $(grep -c '^Step ' "$kept/build.log") steps, $(grep -c 'Using cache' "$kept/build.log" || true) of them kept from an earlier run"
+ok "the image has $(size "$image"); without its base ($(size "$runs")) that is the binary and the authorities' certificates"
 ok "its user, health check and labels: $(docker image inspect --format '{{.Config.User}}, {{.Config.Healthcheck.Test}}, {{json .Config.Labels}}' "$image")"
 env=$(docker image inspect --format '{{json .Config.Env}}' "$image")
 ! grep -qiE 'token|password|secret|key' <<<"$env" || fail "a secret in $env"
@@ -144,7 +144,7 @@ operator=$(docker logs "$container" 2>/dev/null | grep '^smcp_')
 scopes='["write:services","write:workflows","read:analytics","write:crm","read:support","write:bots"]'
 token=$(get "$base/auth/token" -H "Authorization: Bearer $operator" -d "{\"name\":\"real\",\"scopes\":$scopes}" | of_json 'value["api_token"]')
 # The owner's tools, as the README lists them.
-owners=$(sed -nE 's/^\| `([a-z0-9_]+)` \| (GET|POST) .*/\1/p' README.md | sort)
+owners=$(grep -vE '`/(api/v1|auth)' README.md | sed -nE 's/^\| `([a-z0-9_]+)` \| (GET|POST) .*/\1/p' | sort)
 listed=$(get "$base/mcp" -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \
   -H 'MCP-Protocol-Version: 2025-11-25' -d '{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}' |
   of_json '"\n".join(sorted(tool["name"] for tool in value["result"]["tools"]))')
@@ -154,7 +154,7 @@ ok "MCP's tools/list, with a token of all business scopes: the owner's $count to
 
 pid=$(docker inspect --format '{{.State.Pid}}' "$container")
 field() { awk -v name="$1:" '$1 == name { print $2 }' "/proc/$pid/status"; }
-[ "$(field Uid)" = 10001 ] && [ "$(field CapEff)$(field CapPrm)$(field CapBnd)" = "$(printf '%048d' 0)" ] && [ "$(field NoNewPrivs)$(field Seccomp)" = 12 ] ||
+[ "$(field Uid) $(field CapEff)$(field CapPrm)$(field CapBnd) $(field NoNewPrivs)$(field Seccomp)" = "10001 $(printf '%048d' 0) 12" ] ||
   fail "$(cat "/proc/$pid/status")"
 ok "the process is no root: Uid $(field Uid), Gid $(field Gid), CapEff $(field CapEff), CapBnd $(field CapBnd), NoNewPrivs $(field NoNewPrivs), Seccomp $(field Seccomp)"
 for file in /usr/local/bin/smartermcp /etc/passwd /new; do

@@ -32,7 +32,7 @@ strip --strip-debug -o "$work/$name/smartermcp" "$binary"
 git ls-files -z README.md CHANGELOG.md 'LICENSE*' docs deploy | xargs -0 cp --parents -t "$work/$name"
 chmod -R u=rwX,go=rX "$work/$name"
 date=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
-tar -C "$work" --sort=name --mtime="@$date" --owner=0 --group=0 --numeric-owner -c "$name" | gzip -9n >"$out/$name.tar.gz.new"
+tar -C "$work" --sort=name --mtime="@$date" --owner=0 --group=0 --numeric-owner -c "$name" | gzip -n >"$out/$name.tar.gz.new"
 mv "$out/$name.tar.gz.new" "$out/$name.tar.gz"
 (cd "$out" && sha256sum -- smartermcp-*.tar.gz >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS)
 printf '%s  %s bytes, the binary %s bytes\n' "$out/$name.tar.gz" "$(stat -c %s "$out/$name.tar.gz")" "$(stat -c %s "$work/$name/smartermcp")"

@@ -42,7 +42,7 @@ release: ## Build the release archive for this machine's platform, with SHA256SU
 	scripts/release.sh
 
 deploy-vps: ## Install or upgrade the service on a machine over ssh (HOST=root@vps.example.cl; DRY_RUN=1 only says what)
-	@HOST='$(HOST)' DRY_RUN='$(DRY_RUN)' scripts/deploy-vps.sh
+	@scripts/deploy-vps.sh
 
 check-deploy: ## Check what lies in deploy/: shellcheck, promtool, systemd-analyze, docker compose
 	@scripts/check-deploy.sh

@@ -30,7 +30,9 @@ async fn served(public_url: &str) -> String {
 async fn handed_out(folder: &Path) -> String {
     async fn file(State(folder): State<PathBuf>, uri: Uri) -> Result<Vec<u8>, axum::http::StatusCode> {
         let name = uri.path().trim_start_matches('/');
-        tokio::fs::read(folder.join(name)).await.map_err(|_| axum::http::StatusCode::NOT_FOUND)
+        tokio::fs::read(folder.join(name))
+            .await
+            .map_err(|_| axum::http::StatusCode::NOT_FOUND)
     }
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -150,7 +152,12 @@ async fn the_script_installs_a_release_that_is_whole_and_nothing_else() {
         .await
         .unwrap();
     assert!(packed.success());
-    let summed = Command::new("sha256sum").arg(&archive).current_dir(&releases.0).output().await.unwrap();
+    let summed = Command::new("sha256sum")
+        .arg(&archive)
+        .current_dir(&releases.0)
+        .output()
+        .await
+        .unwrap();
     std::fs::write(releases.0.join("SHA256SUMS"), summed.stdout).unwrap();
     refused("says 'smartermcp 0.9.0'").await;
 }
@@ -223,7 +230,12 @@ async fn the_script_names_the_gateway_that_served_it_and_no_address_gets_out_of_
     assert!(!script.contains("{base_url}") && !script.contains("{version}"));
     let quoted = served("https://mcp.example.cl/it's'$(id)").await;
     assert!(quoted.contains("'https://mcp.example.cl/it%27s%27$(id)/releases'"), "{quoted}");
-    assert!(sh(&format!("set -n\n{quoted}"), Path::new("/"), &path(), &[]).await.status.success());
+    assert!(
+        sh(&format!("set -n\n{quoted}"), Path::new("/"), &path(), &[])
+            .await
+            .status
+            .success()
+    );
     // As it lies in the repository, it says where to take it from.
     let raw = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/install.sh")).unwrap();
     let done = sh(&raw, Path::new("/"), &path(), &[]).await;

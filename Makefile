@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-real-docker test-real-prometheus test-real-replicas test-real-odoo test-real-image test-vault test-faults test-prepare release deploy-vps check-deploy
+.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-real-docker test-real-prometheus test-real-replicas test-real-odoo test-real-image test-real-vps test-vault test-faults test-prepare release deploy-vps check-deploy
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -85,6 +85,9 @@ test-real-odoo: ## Run the tools of the CRM against a real Odoo 19 (Debian sid's
 
 test-real-image: ## Build the image with a real dockerd that is started for it, and look at what runs (root; half an hour)
 	@scripts/test-real-image.sh
+
+test-real-vps: ## Run deploy-vps against a Debian with systemd and sshd that is started for it (root; loopback ports 8080, 22022)
+	@scripts/test-real-vps.sh
 
 test-vault: ## Run the tests of secrets in Vault against the real one at VAULT_ADDR (VAULT_TOKEN is root's; a Vault to throw away)
 	@scripts/test-vault.sh

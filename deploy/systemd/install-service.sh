@@ -33,12 +33,12 @@ if [ ! -e "$settings" ]; then
   say "$settings written; the operator's token is in it"
 fi
 
-if [ -x /usr/local/bin/smartermcp ]; then
+if [ -x /usr/local/bin/smartermcp ] && ! cmp -s "$top/smartermcp" /usr/local/bin/smartermcp; then
   old=$(/usr/local/bin/smartermcp --version)
   # An older binary does not start on a newer database: this is the way back.
-  if [ -e /var/lib/smartermcp/smartermcp.db ] && [ "$old" != "$new" ]; then
+  if [ -e /var/lib/smartermcp/smartermcp.db ]; then
     backup=/var/lib/smartermcp/before-${new#smartermcp }.db
-    as_gateway /usr/local/bin/smartermcp --config "$settings" backup --force "$backup" || fail "the database was not backed up; nothing was changed"
+    as_gateway /usr/local/bin/smartermcp --config "$settings" backup --force "$backup" || fail "no backup, and so nothing was changed"
   fi
   cp -p /usr/local/bin/smartermcp /usr/local/bin/smartermcp.before
   say "$old is kept as /usr/local/bin/smartermcp.before"

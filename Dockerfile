@@ -28,6 +28,8 @@ RUN cargo build --locked --release --bin smartermcp \
     && strip --strip-debug /image/usr/local/bin/smartermcp \
     && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
     && install -d -m 700 /data
+# A folder that COPY makes is open to all; one that it finds below what it copies keeps its mode.
+RUN install -d -m 700 /data/smartermcp
 
 FROM ${RUNTIME_IMAGE}
 ARG VERSION=1.0.0
@@ -39,7 +41,7 @@ LABEL org.opencontainers.image.title="SmarterMCP" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /image/ /
-COPY --from=build --chown=10001:10001 /data /var/lib/smartermcp
+COPY --from=build --chown=10001:10001 /data/ /var/lib/
 # Within a container only the published port leads here.
 ENV SMARTERMCP_LISTEN=0.0.0.0:8080 \
     SMARTERMCP_DATA_DIR=/var/lib/smartermcp

@@ -167,6 +167,8 @@ for file in /usr/local/bin/new /etc/passwd /new; do
   grep -q 'Read-only file system' <<<"$said" || fail "$said"
 done
 ok "its root file system is read-only, for root too: \`$said\`"
+doctor=$(docker exec "$container" smartermcp doctor 2>&1) || fail "$doctor"
+ok "\`smartermcp doctor\` within it: $(grep -c '^ok' <<<"$doctor") checks passed, $(grep -c '^warn' <<<"$doctor" || true) warned, none failed"
 ok "what it wrote is in its volume: $(docker exec "$container" sh -c 'stat -c "%A %u %n" /var/lib/smartermcp /var/lib/smartermcp/*' | paste -sd ';' | sed 's/;/; /g')"
 ok "bounds: $(docker inspect --format '{{.HostConfig.Memory}} bytes of memory, {{.HostConfig.NanoCpus}} nano-CPUs, {{.HostConfig.PidsLimit}} processes, {{.HostConfig.CapDrop}} dropped, {{.HostConfig.SecurityOpt}}, restart {{.HostConfig.RestartPolicy.Name}}' "$container"); it takes $(field VmRSS | awk '{ printf "%.0f MB", $1 / 1024 }')"
 

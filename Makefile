@@ -83,7 +83,7 @@ test-real-prometheus: ## Run infra_metrics and infra_status against a real Prome
 test-real-odoo: ## Run the tools of the CRM against a real Odoo 19 (Debian sid's package, 1.5 GB; root)
 	@scripts/test-real-odoo.sh
 
-test-real-image: ## Build the image with a real dockerd that is started for it, and look at what runs (root; half an hour)
+test-real-image: ## Build the image with a real dockerd that is started for it, and look at what runs (root; up to an hour)
 	@scripts/test-real-image.sh
 
 test-real-vps: ## Run deploy-vps against a Debian with systemd and sshd that is started for it (root; loopback ports 8080, 22022)

@@ -31,7 +31,10 @@ async fn owners_command_line_ends_with_the_tools_after_one_consent_and_needs_non
         assert!(page.contains(said), "{said}: {page}");
     }
     assert_eq!(first["tools"], json!(user.tools().await), "all that the token may");
-    assert_eq!((&first["is_error"], first["result"]["workflows"].as_array().map(Vec::len)), (&json!(false), Some(4)));
+    assert_eq!(
+        (&first["is_error"], first["result"]["workflows"].as_array().map(Vec::len)),
+        (&json!(false), Some(4))
+    );
 
     let vendors = app.vendors.clone();
     let folder = app.stop().await;
@@ -51,7 +54,10 @@ async fn authorization_server_passes_the_official_suite() {
     let outcome = script("node", &["authorization.mjs"], &settings).await;
     assert!(outcome["asked"].as_str().unwrap().contains("MCP conformance suite"), "{outcome}");
     assert_eq!((&outcome["exit"], &outcome["scenarios"]), (&json!(0), &json!(2)), "{outcome}");
-    assert_eq!((&outcome["passed"], &outcome["failed"], &outcome["skipped"]), (&json!(2), &json!(0), &json!(0)));
+    assert_eq!(
+        (&outcome["passed"], &outcome["failed"], &outcome["skipped"]),
+        (&json!(2), &json!(0), &json!(0))
+    );
 }
 
 #[tokio::test]
@@ -95,8 +101,14 @@ async fn member_signs_in_at_a_real_openid_provider() {
 async fn pages_keep_nobody_from_using_them() {
     let app = App::start().await;
     let made = json!({ "name": "Tienda Luna", "slug": "luna" });
-    let tenant = app.operator().post("/api/v1/tenants", made).await.json["id"].as_str().unwrap().to_owned();
-    let tenant = crate::app::Tenant { id: tenant, slug: "luna".to_owned() };
+    let tenant = app.operator().post("/api/v1/tenants", made).await.json["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let tenant = crate::app::Tenant {
+        id: tenant,
+        slug: "luna".to_owned(),
+    };
     let user = app.user(&tenant, BUSINESS).await;
     // `make screenshots` takes them.
     let pictures = std::env::var("TEST_PICTURES").unwrap_or_default();

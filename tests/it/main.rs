@@ -29,6 +29,7 @@ mod generate;
 mod guard;
 mod health;
 mod idempotency;
+mod install;
 mod jwt;
 mod lifecycle;
 mod limits;

@@ -626,7 +626,7 @@ async fn port(config: &Config, http: &reqwest::Client, found: &mut Findings) -> 
 }
 
 /// The address at which this machine reaches what it listens on.
-fn reached_at(listen: SocketAddr) -> SocketAddr {
+pub(crate) fn reached_at(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

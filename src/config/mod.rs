@@ -7,6 +7,7 @@ mod database;
 mod issuers;
 mod master_key;
 mod network;
+mod openid;
 mod otlp;
 mod redis;
 mod source;
@@ -21,6 +22,7 @@ pub use self::{
     issuers::Issuer,
     master_key::{KEY_BYTES, MasterKeySource, decode as decode_key, encode as hex},
     network::{Dns, Network, Origins, loopback},
+    openid::{OpenId, is_endpoint},
     otlp::Otlp,
     redis::RedisServers,
     source::{Problem, Settings},
@@ -60,6 +62,8 @@ pub struct Config {
     pub audit_days: u32,
     /// `SMARTERMCP_SHUTDOWN_SECS`: how long calls in flight may go on after a stop was asked for.
     pub shutdown: Duration,
+    /// `SMARTERMCP_OPENID_…`: the provider by which members may sign in; without it, they paste tokens.
+    pub openid: Option<OpenId>,
     /// `SMARTERMCP_SIGN_IN`: whether the gateway is an authorization server itself.
     pub sign_in: bool,
     /// `SMARTERMCP_ISSUER` and what belongs to it, and `[issuers.NAME]` of the file: others whose access tokens are taken.
@@ -123,6 +127,7 @@ impl Config {
             services: Vec::new(),
             audit_days: DEFAULT_AUDIT_DAYS,
             shutdown: Duration::from_secs(DEFAULT_SHUTDOWN_SECS),
+            openid: None,
             sign_in: true,
             issuers: Vec::new(),
             otlp: None,
@@ -182,6 +187,7 @@ impl Config {
             config.drain = Duration::from_secs(seconds);
         }
         config.services = settings.services()?;
+        config.openid = OpenId::read(settings)?;
         config.sign_in = issuers::sign_in(settings)?;
         config.issuers = Issuer::read_all(settings)?;
         config.otlp = Otlp::read(settings)?;

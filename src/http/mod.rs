@@ -88,7 +88,7 @@ impl Edge {
         // No answer is sniffed, framed or stored by anybody between, unless its handler said otherwise.
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         headers.insert(header::X_FRAME_OPTIONS, DENY);
-        headers.insert(header::REFERRER_POLICY, NO_REFERRER);
+        headers.entry(header::REFERRER_POLICY).or_insert(NO_REFERRER);
         headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
         if self.state.health.is_draining() {
             // The next request on this connection would find the port closed: it goes elsewhere.

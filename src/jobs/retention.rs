@@ -59,6 +59,14 @@ pub async fn run(state: &State) -> Result<()> {
             break;
         }
     }
+    loop {
+        let mut tx = state.store.write(Reach::Operator).await?;
+        let count = store::sign_ins::prune(&mut tx, now, BATCH).await?;
+        tx.commit().await?;
+        if count < BATCH.unsigned_abs() {
+            break;
+        }
+    }
     let mut tx = state.store.write(Reach::Operator).await?;
     store::grants::prune(&mut tx, now - GRANTS_MS).await?;
     store::oauth_clients::prune(&mut tx, now - DAY_MS, now - CLIENTS_MS, BATCH).await?;

@@ -8,6 +8,7 @@
 
 pub mod client;
 pub mod code;
+pub mod cookie;
 pub mod grant;
 pub mod keys;
 pub mod openid;

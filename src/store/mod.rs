@@ -12,11 +12,13 @@ pub mod connections;
 pub mod grants;
 pub mod idempotency;
 pub mod kpis;
+pub mod members;
 pub mod meta;
 pub mod oauth_clients;
 pub mod plans;
 pub mod refresh_tokens;
 pub mod services;
+pub mod sign_ins;
 pub mod signing_keys;
 pub mod switches;
 pub mod tenants;
@@ -362,6 +364,9 @@ mod tests {
             .replace("`migrations/postgres` holds", "`migrations/sqlite` holds")
     }
 
+    /// Table, policy, and whose rows it admits.
+    type Secured = (&'static str, &'static str, &'static str);
+
     #[test]
     fn both_databases_have_the_same_tables() {
         assert_eq!(
@@ -371,7 +376,7 @@ mod tests {
         );
         let own = "tenant_id = app_tenant() or app_is_operator()";
         let operators = "app_is_operator()";
-        let pairs: [(&[(&str, &str, &str)], &str, &str); 3] = [
+        let pairs: [(&[Secured], &str, &str); 3] = [
             (
                 &[("kpis", "own", own)],
                 include_str!("../../migrations/sqlite/0003_kpis.sql"),
@@ -397,7 +402,7 @@ mod tests {
             ),
         ];
         for (tables, sqlite, postgres) in pairs {
-            let secured: String = tables
+            let secured: Vec<_> = tables
                 .iter()
                 .map(|(table, policy, whose)| {
                     format!(
@@ -406,7 +411,7 @@ mod tests {
                     )
                 })
                 .collect();
-            assert_eq!(as_postgres(sqlite) + &secured, postgres, "change both together");
+            assert_eq!(as_postgres(sqlite) + &secured.concat(), postgres, "change both together");
         }
     }
 }

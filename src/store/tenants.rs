@@ -120,7 +120,7 @@ pub async fn delete(tx: &mut Tx, id: TenantId, at: i64) -> Result<()> {
         "delete from grants where tenant_id = $1",
         "delete from members where tenant_id = $1",
     ] {
-        sqlx::query(statement).bind(id.to_string()).execute(tx.connection()).await?;
+        sqlx::query(statement).bind(&id).execute(tx.connection()).await?;
     }
     sqlx::query("delete from idempotency where tenant_id = $1")
         .bind(&id)

@@ -168,6 +168,11 @@ fn routes_and_scopes_are_those_of_the_contract() {
         ("generate_n8n_workflow", "POST", "/api/v1/generate/n8n-workflow", "write:workflows"),
         ("generate_botpress_skill", "POST", "/api/v1/generate/botpress-skill", "write:bots"),
         ("generate_api_client", "POST", "/api/v1/generate/api-client", "read:services"),
+        ("members_invite", "POST", "/api/v1/members", "admin:tenants"),
+        ("members_list", "GET", "/api/v1/members", "admin:tenants"),
+        ("members_remove", "DELETE", "/api/v1/members/{id}", "admin:tenants"),
+        ("applications_list", "GET", "/api/v1/applications", "admin:tenants"),
+        ("applications_revoke", "DELETE", "/api/v1/applications/{id}", "admin:tenants"),
         ("usage_get", "GET", "/api/v1/usage", "admin:tenants"),
         ("audit_list", "GET", "/api/v1/audit", "admin:tenants"),
     ] {

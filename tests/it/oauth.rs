@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{Router, response::IntoResponse, routing::get};
@@ -25,9 +26,7 @@ use crate::{
 
 pub const REDIRECT: &str = "http://localhost:3335/oauth/callback";
 const VERIFIER: &str = "a-verifier-of-forty-three-characters-or-more-0123456789";
-const SECOND: i64 = 1000;
-const MINUTE: i64 = 60 * SECOND;
-const DAY: i64 = 24 * 60 * MINUTE;
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const FORM: &[(&str, &str)] = &[("content-type", "application/x-www-form-urlencoded")];
 
 pub fn challenge() -> String {
@@ -262,7 +261,8 @@ async fn a_registration_that_is_wrong_says_what_is_rfc_7591_3_2_2() {
 #[tokio::test]
 async fn one_address_registers_only_so_many_clients() {
     let app = App::start().await;
-    let replies = join_all((0..15).map(|_| app.nobody().post("/oauth/register", json!({ "redirect_uris": [REDIRECT] })))).await;
+    let nobody = app.nobody();
+    let replies = join_all((0..15).map(|_| nobody.post("/oauth/register", json!({ "redirect_uris": [REDIRECT] })))).await;
     let refused: Vec<_> = replies.iter().filter(|reply| reply.status == 429).collect();
     assert!(!refused.is_empty());
     assert!(refused.iter().all(|reply| reply.header("retry-after").parse::<u64>().unwrap() >= 1));
@@ -385,7 +385,7 @@ async fn a_code_that_comes_twice_ends_what_it_became_rfc_6749_4_1_2() {
     let (user, refresh) = bearer(&app, &first.json);
     user.get("/api/v1/whoami").await.assert_status(200);
     assert_error(&flow.fetch(&code, &[]).await, 400, "invalid_grant");
-    crate::daemons::until("the access token is refused", std::time::Duration::from_secs(2))
+    crate::daemons::until("the access token is refused", Duration::from_secs(2))
         .holds(|| async { user.get("/api/v1/whoami").await.status == 401 })
         .await;
     assert_error(&flow.refresh(refresh).await, 400, "invalid_grant");
@@ -405,10 +405,10 @@ async fn a_code_lives_sixty_seconds() {
     let app = App::start().await;
     let flow = Flow::start(&app, "luna").await;
     let code = flow.code().await;
-    app.clock.advance(59 * SECOND);
+    app.clock.advance(Duration::from_secs(59));
     flow.fetch(&code, &[]).await.assert_status(200);
     let code = flow.code().await;
-    app.clock.advance(60 * SECOND);
+    app.clock.advance(Duration::from_secs(60));
     assert_error(&flow.fetch(&code, &[]).await, 400, "invalid_grant");
 }
 
@@ -462,7 +462,7 @@ async fn a_refresh_token_rotates_and_the_old_one_answers_with_the_same_next_for_
     let one = flow.refresh(first).await;
     one.assert_status(200);
     assert_ne!(one.json["refresh_token"], first);
-    app.clock.advance(50 * SECOND);
+    app.clock.advance(Duration::from_secs(50));
     let again = flow.refresh(first).await;
     again.assert_status(200);
     assert_eq!(again.json["refresh_token"], one.json["refresh_token"]);
@@ -496,10 +496,10 @@ async fn a_used_refresh_token_that_comes_back_later_ends_the_family_rfc_9700_4_1
     let (_, first) = bearer(&app, &answer);
     let next = flow.refresh(first).await;
     let (user, next) = bearer(&app, &next.json);
-    app.clock.advance(MINUTE + SECOND);
+    app.clock.advance(Duration::from_secs(61));
     assert_error(&flow.refresh(first).await, 400, "invalid_grant");
     assert_error(&flow.refresh(next).await, 400, "invalid_grant");
-    crate::daemons::until("the access token is refused", std::time::Duration::from_secs(2))
+    crate::daemons::until("the access token is refused", Duration::from_secs(2))
         .holds(|| async { user.get("/api/v1/whoami").await.status == 401 })
         .await;
 }
@@ -577,7 +577,7 @@ async fn what_was_granted_with_a_token_ends_with_it_and_goes_on_with_its_success
         .delete(&format!("/auth/token/{}", rotated.json["id"].as_str().unwrap()))
         .await
         .assert_status(204);
-    crate::daemons::until("the access token is refused", std::time::Duration::from_secs(2))
+    crate::daemons::until("the access token is refused", Duration::from_secs(2))
         .holds(|| async { user.get("/api/v1/whoami").await.status == 401 })
         .await;
     assert_error(&flow.refresh(refresh).await, 400, "invalid_grant");
@@ -615,7 +615,7 @@ async fn an_application_gives_back_what_it_was_granted_rfc_7009() {
         post(&app, "/oauth/revoke", &[("token", token), ("client_id", &flow.client_id)])
             .await
             .assert_status(200);
-        crate::daemons::until("the access token is refused", std::time::Duration::from_secs(2))
+        crate::daemons::until("the access token is refused", Duration::from_secs(2))
             .holds(|| async { user.get("/api/v1/whoami").await.status == 401 })
             .await;
         assert_error(&flow.refresh(refresh).await, 400, "invalid_grant");
@@ -791,7 +791,7 @@ async fn each_step_of_a_flow_may_meet_another_replica() {
     post(&second, "/oauth/revoke", &[("token", refresh), ("client_id", &flow.client_id)])
         .await
         .assert_status(200);
-    crate::daemons::until("the other replica refuses", std::time::Duration::from_secs(2))
+    crate::daemons::until("the other replica refuses", Duration::from_secs(2))
         .holds(|| async { user.get("/api/v1/whoami").await.status == 401 })
         .await;
 }

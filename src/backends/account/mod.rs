@@ -2,9 +2,11 @@
 //!
 //! On a token of the operator, `admin:tenants` manages every tenant; on a token of a tenant, that tenant alone.
 
+mod applications;
 mod audit;
 mod connections;
 mod kpis;
+mod members;
 mod services;
 mod switches;
 mod tenants;
@@ -33,6 +35,8 @@ pub(super) fn tools() -> Vec<Definition> {
     [
         tenants::tools(),
         tokens::tools(),
+        members::tools(),
+        applications::tools(),
         connections::tools(),
         services::tools(),
         kpis::tools(),
@@ -132,6 +136,15 @@ impl Account {
     /// Commits, with a record of what changed, which this process forgets at once and its replicas within a second.
     async fn commit(&self, mut tx: Tx, kind: changes::Kind, subject: String) -> Result<()> {
         let revision = changes::record(&mut tx, kind, &subject, self.now()).await?;
+        self.store(tx).await?;
+        if self.forget(kind, subject).await {
+            self.state().freshness.knows(revision);
+        }
+        Ok(())
+    }
+
+    /// Commits what nobody keeps warm, or what was recorded already.
+    async fn store(&self, tx: Tx) -> Result<()> {
         self.session.reach();
         tx.commit().await.map_err(|error| match error.kind() {
             // Its answer may be all that was lost.
@@ -142,14 +155,17 @@ impl Account {
             .once()
             .because(error.cause()),
             _ => error,
-        })?;
+        })
+    }
+
+    /// Forgets what has changed and is stored. What could not be forgotten now is when this process looks for changes.
+    async fn forget(&self, kind: changes::Kind, subject: String) -> bool {
         let change = changes::Change { kind: Some(kind), subject };
-        // It is stored: what could not be forgotten now is forgotten when this process looks for changes.
-        match freshness::forget(self.state(), &change).await {
-            Ok(()) => self.state().freshness.knows(revision),
-            Err(error) => tracing::warn!(source = error.cause(), "what has changed is forgotten a moment later"),
+        let forgotten = freshness::forget(self.state(), &change).await;
+        if let Err(error) = &forgotten {
+            tracing::warn!(source = error.cause(), "what has changed is forgotten a moment later");
         }
-        Ok(())
+        forgotten.is_ok()
     }
 }
 

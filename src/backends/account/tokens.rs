@@ -411,7 +411,7 @@ async fn check_room(tx: &mut Tx, account: &Account, tenant: TenantId) -> Result<
 }
 
 /// Nobody gives what he does not hold, the operator excepted.
-fn check_holds(account: &Account, scopes: Scopes) -> Result<()> {
+pub(super) fn check_holds(account: &Account, scopes: Scopes) -> Result<()> {
     let caller = &account.session.caller;
     if caller.is_operator() {
         return Ok(());

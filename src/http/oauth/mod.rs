@@ -2,20 +2,32 @@
 //!
 //! What clients ask needs no cookie, so that pages of any origin may ask it; the pages are for this origin alone.
 
+mod applications;
+mod authorize;
+mod language;
 mod metadata;
+mod pages;
 mod register;
 mod revoke;
+mod sign_in;
 mod token;
 
 use std::sync::Arc;
 
-use axum::{Router, routing::post};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 use tower_http::cors::{Any, CorsLayer};
 
 pub use self::metadata::{resource_metadata, resource_of};
-use crate::{error::Error, oauth::code::Refused, state::State};
+use crate::{
+    error::Error,
+    oauth::{code::Refused, openid},
+    state::State,
+};
 
 /// What clients ask without a browser's help, open to every origin.
 pub const ASKED_BY_CLIENTS: [&str; 4] = [TOKEN, REGISTER, REVOKE, metadata::JWKS];
@@ -39,7 +51,19 @@ pub fn routes(state: &Arc<State>) -> Router<Arc<State>> {
         .route(REVOKE, post(revoke::serve))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
         .layer(CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any));
-    metadata.merge(asked_by_clients)
+    metadata.merge(asked_by_clients).merge(pages())
+}
+
+/// What a member's browser asks.
+fn pages() -> Router<Arc<State>> {
+    Router::new()
+        .route("/oauth/authorize", get(authorize::show).post(authorize::decide))
+        .route("/oauth/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/oauth/sign-in/openid", get(sign_in::leave))
+        .route(openid::CALLBACK, get(sign_in::come_back))
+        .route("/oauth/sign-out", post(sign_in::sign_out))
+        .route("/oauth/applications", get(applications::show))
+        .route("/oauth/applications/revoke", post(applications::revoke))
 }
 
 /// An error as RFC 6749 §5.2, RFC 7591 §3.2.2 and RFC 7009 §2.2.1 have it.

@@ -1,6 +1,7 @@
 //! The third parties that tests play against: the server of the sandbox, and the vendors that only tests play. None of them is real.
 
 pub mod issuer;
+pub mod openid;
 pub mod tools;
 pub mod vault;
 

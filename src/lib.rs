@@ -22,6 +22,7 @@ pub mod sandbox;
 pub mod secrets;
 pub mod serve;
 pub mod state;
+pub mod stdio;
 pub mod store;
 pub mod telemetry;
 pub mod tenant;

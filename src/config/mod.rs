@@ -4,6 +4,7 @@
 //! the variable, what is wrong with it and what would be right.
 
 mod database;
+mod endpoint;
 mod issuers;
 mod master_key;
 mod network;
@@ -19,6 +20,7 @@ use url::Url;
 
 pub use self::{
     database::Database,
+    endpoint::Endpoint,
     issuers::Issuer,
     master_key::{KEY_BYTES, MasterKeySource, decode as decode_key, encode as hex},
     network::{Dns, Network, Origins, loopback},

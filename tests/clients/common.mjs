@@ -1,6 +1,7 @@
 // What the client scripts share: settings, one line of outcome, a time limit, and child processes that end with us.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -58,8 +59,12 @@ export function start(script, args, { env = {}, stdio = ['ignore', 'pipe', 'pipe
     env: { PATH: process.env.PATH, HOME: folder(), NO_COLOR: '1', ...env },
   });
   child.once('error', (error) => fail(`cannot start ${script} (is npm ci done?): ${error.message}`));
-  child.once('spawn', () => children.add(child)).once('close', () => children.delete(child));
-  return child;
+  return ends(child);
+}
+
+/** Sees to it that a child, which leads a process group, ends with us. */
+export function ends(child) {
+  return child.once('spawn', () => children.add(child)).once('close', () => children.delete(child));
 }
 
 /** Ends a process group that `start` made. */
@@ -88,6 +93,39 @@ export function folder() {
 /** Leaves a folder in place for whoever looks into a failure. */
 export function keep(made) {
   folders.delete(made);
+}
+
+/** A function that sends one JSON-RPC request down a child's stdin and resolves to its result. */
+export function speak(child) {
+  const waiting = new Map();
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const message = parse(line, 'a line of the server');
+    if (message.method !== undefined) return; // a notification; we declared nothing a server could ask us for
+    const answer = waiting.get(message.id);
+    waiting.delete(message.id);
+    answer?.(message);
+  });
+  let id = 0;
+  return async (method, params) => {
+    const answered = new Promise((resolve) => waiting.set(++id, resolve));
+    child.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', id, method, params })}\n`);
+    const { result, error } = await answered;
+    if (error) throw new Error(`${method}: ${JSON.stringify(error)}`);
+    return result;
+  };
+}
+
+/** How many scenarios ran, unscored ones included, and how their checks ended, from the files the suite left. */
+export function count(results) {
+  const counts = { scenarios: 0, passed: 0, failed: 0, warnings: 0, skipped: 0 };
+  const names = { SUCCESS: 'passed', FAILURE: 'failed', WARNING: 'warnings', SKIPPED: 'skipped' };
+  for (const scenario of readdirSync(results)) {
+    counts.scenarios += 1;
+    for (const { status } of JSON.parse(readFileSync(join(results, scenario, 'checks.json'), 'utf8'))) {
+      if (names[status]) counts[names[status]] += 1;
+    }
+  }
+  return counts;
 }
 
 /** Reads JSON, naming what was being read if it is not. */

@@ -1,10 +1,8 @@
 // Runs one revision of the MCP conformance suite through a loopback proxy that adds the token the suite cannot send.
 import { once } from 'node:events';
-import { readFileSync, readdirSync } from 'node:fs';
 import net from 'node:net';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { fail, folder, keep, run, start } from './common.mjs';
+import { count, fail, folder, keep, run, start } from './common.mjs';
 
 const revisions = ['2025-11-25', '2026-07-28'];
 const [revision] = process.argv.slice(2);
@@ -73,17 +71,4 @@ function rewrite(head, ourPort) {
 function theirs(field, ourPort) {
   const own = new RegExp(`^((?:host|origin):.*):${ourPort}([ \\t]*)$`, 'i');
   return field.replace(own, (_, name, blank) => `${name}${gateway.port ? `:${gateway.port}` : ''}${blank}`);
-}
-
-/** How many scenarios ran, unscored ones included, and how their checks ended, from the files the suite left. */
-function count(results) {
-  const counts = { scenarios: 0, passed: 0, failed: 0, warnings: 0, skipped: 0 };
-  const names = { SUCCESS: 'passed', FAILURE: 'failed', WARNING: 'warnings', SKIPPED: 'skipped' };
-  for (const scenario of readdirSync(results)) {
-    counts.scenarios += 1;
-    for (const { status } of JSON.parse(readFileSync(join(results, scenario, 'checks.json'), 'utf8'))) {
-      if (names[status]) counts[names[status]] += 1;
-    }
-  }
-  return counts;
 }

@@ -1,7 +1,6 @@
 // Lists the tools and calls one over the stdio of mcp-remote, started the way a desktop host starts it.
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { collect, fail, folder, parse, report, run, settings, start, stop } from './common.mjs';
+import { collect, fail, folder, report, run, settings, speak, start, stop } from './common.mjs';
 
 const call = settings(['legacy', 'auto']);
 
@@ -38,23 +37,3 @@ run(async () => {
   clearTimeout(patience);
   report('mcp-remote', call.mode, tools, result);
 });
-
-/** A function that sends one JSON-RPC request down the child's stdin and resolves to its result. */
-function speak(child) {
-  const waiting = new Map();
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    const message = parse(line, 'a line from mcp-remote');
-    if (message.method !== undefined) return; // a notification; we declared nothing a server could ask us for
-    const answer = waiting.get(message.id);
-    waiting.delete(message.id);
-    answer?.(message);
-  });
-  let id = 0;
-  return async (method, params) => {
-    const answered = new Promise((resolve) => waiting.set(++id, resolve));
-    child.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', id, method, params })}\n`);
-    const { result, error } = await answered;
-    if (error) throw new Error(`${method}: ${JSON.stringify(error)}`);
-    return result;
-  };
-}

@@ -59,7 +59,7 @@ struct Known {
 }
 
 /// A key, and the one algorithm that it is for.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     jwk: Jwk,
     algorithm: Algorithm,

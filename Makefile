@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit build run bench openapi claude-config clients test-real test-real-docker test-real-prometheus test-real-replicas test-real-odoo test-vault test-faults test-prepare
+.PHONY: help demo test lint unit build run bench openapi sdk claude-config clients test-real test-real-docker test-real-prometheus test-real-replicas test-real-odoo test-real-image test-real-vps test-vault test-faults test-prepare release deploy-vps check-deploy
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -38,6 +38,15 @@ clients: ## Install the packages of the conformance suite and the real clients
 build: ## Build the release binary: target/release/smartermcp
 	$(CARGO) build --locked --release
 
+release: ## Build the release archive for this machine's platform, with SHA256SUMS: dist/
+	scripts/release.sh
+
+deploy-vps: ## Install or upgrade the service on a machine over ssh (HOST=root@vps.example.cl; DRY_RUN=1 only says what)
+	@scripts/deploy-vps.sh
+
+check-deploy: ## Check what lies in deploy/: shellcheck, promtool, systemd-analyze, docker compose
+	@scripts/check-deploy.sh
+
 run: build ## Serve, with the settings of the environment
 	target/release/smartermcp serve
 
@@ -48,6 +57,9 @@ bench: build ## Measure speed and memory against its peers on this machine
 openapi: ## Write openapi/smartermcp.json anew
 	$(CARGO) run --quiet -- openapi > openapi/smartermcp.json.new
 	mv openapi/smartermcp.json.new openapi/smartermcp.json
+
+sdk: ## Write the generated code of both SDKs anew from openapi/smartermcp.json
+	python3 sdk/generate
 
 claude-config: ## Print the lines for Claude Desktop (SMARTERMCP_URL, SMARTERMCP_API_TOKEN)
 	@scripts/claude-config.sh
@@ -73,6 +85,12 @@ test-real-prometheus: ## Run infra_metrics and infra_status against a real Prome
 
 test-real-odoo: ## Run the tools of the CRM against a real Odoo 19 (Debian sid's package, 1.5 GB; root)
 	@scripts/test-real-odoo.sh
+
+test-real-image: ## Build the image with a real dockerd that is started for it, and look at what runs (root; up to an hour)
+	@scripts/test-real-image.sh
+
+test-real-vps: ## Run deploy-vps against a Debian with systemd and sshd that is started for it (root; loopback ports 8080, 22022)
+	@scripts/test-real-vps.sh
 
 test-vault: ## Run the tests of secrets in Vault against the real one at VAULT_ADDR (VAULT_TOKEN is root's; a Vault to throw away)
 	@scripts/test-vault.sh

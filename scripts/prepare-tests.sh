@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and this machine lacks: Debian packages where apt is, npm and PyPI packages into tests/clients.
+# Installs what the tests need and this machine lacks: Debian packages where apt is, npm and PyPI packages into tests/clients and
+# sdk/typescript.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,5 +35,14 @@ if [ "$(cat node_modules/.stamp 2>/dev/null)" != "$(stamp)" ] || [ ! -x .venv/bi
   npm ci --no-audit --no-fund --loglevel=error
   [ -x .venv/bin/python ] || python3 -m venv .venv
   .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+  # What the Python SDK needs, kept as wheels: its test installs it into an empty environment.
+  .venv/bin/pip download --quiet --disable-pip-version-check --dest .wheels -c requirements.txt anyio httpx pydantic typing-extensions
   stamp > node_modules/.stamp
+fi
+
+cd ../../sdk/typescript
+if [ "$(cat node_modules/.stamp 2>/dev/null)" != "$(cksum < package-lock.json)" ]; then
+  echo "installing the compiler of the TypeScript SDK (npm)"
+  npm ci --no-audit --no-fund --loglevel=error
+  cksum < package-lock.json > node_modules/.stamp
 fi

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -72,6 +73,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Ask the gateway of these settings, on this machine, whether it takes calls: exit code 0 or 1. For a container's health check.
+    Health,
     /// Write a copy of the embedded database to a file, checked; a gateway may go on serving. The master key is not in it.
     Backup {
         /// The file to write.
@@ -302,6 +305,7 @@ async fn run(cli: Cli) -> Result<()> {
     let config = Config::load(&settings).map_err(|problem| Error::invalid(problem.to_string()))?;
     match cli.command {
         Command::Serve => return serve(config).await,
+        Command::Health => return ready(&config).await,
         Command::Secrets(command) => return secrets_command(config, command).await,
         Command::Backup { file, force } => return backup(&config, &file, force).await,
         Command::Restore { file } => return restore(&config, &file).await,
@@ -329,6 +333,35 @@ async fn serve(config: Config) -> Result<()> {
     asked_to_stop.await;
     server.stop().await;
     Ok(())
+}
+
+/// Asks for `/health/ready`, within the time that a health check has.
+async fn ready(config: &Config) -> Result<()> {
+    const TIME_LIMIT: Duration = Duration::from_secs(2);
+    if config.listen.port() == 0 {
+        return Err(Error::invalid(
+            "SMARTERMCP_LISTEN takes a free port at each start, and nobody here knows which; name one",
+        ));
+    }
+    serve::install_crypto();
+    let at = doctor::reached_at(config.listen);
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        // It speaks no TLS, and the machine may have no certificates that it could load.
+        .tls_certs_only([])
+        .timeout(TIME_LIMIT)
+        .build()
+        .map_err(Error::internal)?;
+    let asked = http.get(format!("http://{at}/health/ready")).send().await;
+    match asked {
+        Ok(answer) if answer.status().is_success() => say(&format!("The gateway on {at} takes calls.\n")),
+        Ok(answer) => Err(Error::unavailable(format!(
+            "What listens on {at} answers {} at /health/ready: a gateway takes no calls while its database is away or it is stopping",
+            answer.status().as_u16()
+        ))),
+        Err(error) => Err(Error::unavailable(format!("No gateway answers on {at}")).because(error.without_url())),
+    }
 }
 
 /// The Vault of the settings, logged in.
@@ -543,6 +576,7 @@ async fn at_console(state: &Arc<State>, command: Command) -> Result<()> {
         | Command::Stdio { .. }
         | Command::Openapi
         | Command::Doctor { .. }
+        | Command::Health
         | Command::Secrets(_)
         | Command::Backup { .. }
         | Command::Restore { .. } => {

@@ -21,6 +21,7 @@ use crate::{
     config::{Config, Database, MasterKeySource, Otlp, Secret, Settings, VaultServer, loopback},
     error::{Error, chain},
     limits::redis::Redis,
+    oauth::openid::Provider,
     secrets::{self, Vault, vault},
     store::{self, backup},
 };
@@ -138,6 +139,7 @@ pub async fn examine(file: Option<&Path>) -> Vec<Finding> {
     }
     services(&config, &http, &mut found).await;
     outside_issuers(&config, &mut found).await;
+    openid_provider(&config, &mut found).await;
     found.0
 }
 
@@ -624,7 +626,7 @@ async fn port(config: &Config, http: &reqwest::Client, found: &mut Findings) -> 
 }
 
 /// The address at which this machine reaches what it listens on.
-fn reached_at(listen: SocketAddr) -> SocketAddr {
+pub(crate) fn reached_at(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -867,6 +869,29 @@ async fn outside_issuers(config: &Config, found: &mut Findings) {
                 ),
             ),
         }
+    }
+}
+
+/// By whom members sign in: whether it says where, and with which keys.
+async fn openid_provider(config: &Config, found: &mut Findings) {
+    const CHECK: &str = "openid";
+    let Some(openid) = &config.openid else { return };
+    if !config.sign_in {
+        return found.warn(
+            CHECK,
+            "SMARTERMCP_OPENID_ISSUER is set and SMARTERMCP_SIGN_IN is off: there is no page to sign in to",
+        );
+    }
+    let looked = match Provider::new(openid) {
+        Ok(provider) => provider.check().await,
+        Err(error) => Err(sentence(&error)),
+    };
+    match looked {
+        Ok(()) => found.ok(CHECK, format!("{} publishes its endpoints and keys", openid.issuer)),
+        Err(why) => found.fail(
+            CHECK,
+            format!("members cannot sign in by {}: {why}; check SMARTERMCP_OPENID_ISSUER", openid.issuer),
+        ),
     }
 }
 

@@ -89,9 +89,11 @@ fn slow(kind: &str) -> Router {
         "botpress" => r#"{"bots":[],"meta":{}}"#,
         _ => r#"{"data":[],"total":0}"#,
     };
-    Router::new().fallback(any(move || async move {
+    Router::new().fallback(any(move |uri: axum::http::Uri| async move {
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-        ([(CONTENT_TYPE, "application/json; charset=utf-8")], nothing)
+        // Metabase's tree of collections, of which there are none but the root.
+        let answer = if uri.path().ends_with("/tree") { "[]" } else { nothing };
+        ([(CONTENT_TYPE, "application/json; charset=utf-8")], answer)
     }))
 }
 

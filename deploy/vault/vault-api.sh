@@ -1,4 +1,5 @@
 # Requests to Vault's HTTP API by curl, for the scripts beside it, which source this. No secret is an argument of a process.
+# shellcheck shell=bash
 #   VAULT_ADDR, VAULT_TOKEN, and where they are needed VAULT_NAMESPACE and VAULT_CACERT, as for the command `vault`.
 
 fail() { echo "$(basename "$0"): $1" >&2; exit 1; }

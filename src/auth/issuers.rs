@@ -59,7 +59,7 @@ struct Known {
 }
 
 /// A key, and the one algorithm that it is for.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     jwk: Jwk,
     algorithm: Algorithm,
@@ -137,16 +137,8 @@ impl Known {
         self.key(jws).is_some_and(|key| key.has_signed(jws))
     }
 
-    /// The key that a token names; one that names none can only mean the only one.
     fn key(&self, jws: &Jws<'_>) -> Option<Key> {
-        let keys = self.keys.load();
-        match jws.kid() {
-            Some(kid) => keys.iter().find(|key| key.jwk.common.key_id.as_deref() == Some(kid)).cloned(),
-            None => match keys.as_slice() {
-                [only] => Some(only.clone()),
-                _ => None,
-            },
-        }
+        key_of(&self.keys.load(), jws).cloned()
     }
 
     async fn fetch(&self, http: &reqwest::Client, state: &State, asked_at: &mut Option<i64>) {
@@ -225,8 +217,17 @@ impl Known {
     }
 }
 
+/// The key that a token names; one that names none can only mean the only one.
+pub fn key_of<'a>(keys: &'a [Key], jws: &Jws<'_>) -> Option<&'a Key> {
+    match (jws.kid(), keys) {
+        (Some(kid), keys) => keys.iter().find(|key| key.jwk.common.key_id.as_deref() == Some(kid)),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    }
+}
+
 impl Key {
-    fn has_signed(&self, jws: &Jws<'_>) -> bool {
+    pub fn has_signed(&self, jws: &Jws<'_>) -> bool {
         let same = jws.alg().parse() == Ok(self.algorithm);
         same && DecodingKey::from_jwk(&self.jwk).is_ok_and(|key| jws.is_signed_by(&key, self.algorithm))
     }
@@ -276,6 +277,14 @@ pub async fn fetch(http: &reqwest::Client, issuer: &Issuer) -> Result<Vec<Key>, 
         Some(place) => place.clone(),
         None => discover(http, &issuer.url).await?,
     };
+    keys_at(http, place).await
+}
+
+/// The keys of a JWK Set, of those that we can verify with.
+///
+/// # Errors
+/// With what is wrong, for the operator.
+pub async fn keys_at(http: &reqwest::Client, place: Url) -> Result<Vec<Key>, String> {
     let set = read(http, place.clone()).await?;
     let published = set
         .get("keys")
@@ -317,7 +326,10 @@ async fn discover(http: &reqwest::Client, issuer: &str) -> Result<Url, String> {
 }
 
 /// A JSON document, within a size and a time.
-async fn read(http: &reqwest::Client, place: Url) -> Result<Value, String> {
+///
+/// # Errors
+/// With what is wrong, for the operator.
+pub async fn read(http: &reqwest::Client, place: Url) -> Result<Value, String> {
     let failed = |why: String| format!("{place} {why}");
     let sent = http
         .get(place.clone())

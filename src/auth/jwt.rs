@@ -175,7 +175,7 @@ pub(super) struct Outside {
 }
 
 /// A JWT in its parts (RFC 7515 §3.1, compact), none of which is believed yet.
-pub(super) struct Jws<'a> {
+pub struct Jws<'a> {
     header: Header,
     payload: &'a str,
     /// What is signed: header and payload as they are written.
@@ -196,7 +196,7 @@ struct Header {
 }
 
 impl<'a> Jws<'a> {
-    fn parse(bearer: &'a str) -> Option<Self> {
+    pub fn parse(bearer: &'a str) -> Option<Self> {
         let (message, signature) = bearer.rsplit_once('.')?;
         let (header, payload) = message.split_once('.')?;
         let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;

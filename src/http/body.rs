@@ -41,7 +41,7 @@ pub async fn read_from(state: &State, caller: Caller, client: IpAddr, headers: &
         None => None,
     };
     let begun = Instant::now();
-    let bytes = read(headers, body).await?;
+    let bytes = read(headers, body, MAX).await?;
     if begun.elapsed() < POLL {
         return Ok((caller, bytes));
     }
@@ -52,18 +52,20 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// Reads a body of at most so many bytes.
+///
 /// # Errors
 /// [`Kind::TooLarge`], or [`Kind::Malformed`] for a body that was cut off or did not come in time.
-async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes> {
-    if announced(headers).is_some_and(|length| length > MAX as u64) {
+pub async fn read(headers: &HeaderMap, mut body: Body, most: usize) -> Result<Bytes> {
+    if announced(headers).is_some_and(|length| length > most as u64) {
         discard(body).await;
-        return Err(too_large());
+        return Err(too_large(most));
     }
-    match tokio::time::timeout(TIME_LIMIT, Limited::new(&mut body, MAX).collect()).await {
+    match tokio::time::timeout(TIME_LIMIT, Limited::new(&mut body, most).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             discard(body).await;
-            Err(too_large())
+            Err(too_large(most))
         }
         Ok(Err(_)) => Err(Error::new(Kind::Malformed, "The body was cut off")),
         Err(_) => Err(Error::new(
@@ -87,6 +89,11 @@ async fn discard(mut body: Body) {
     let _ = tokio::time::timeout(DISCARDING, rest).await;
 }
 
-fn too_large() -> Error {
-    Error::new(Kind::TooLarge, format!("The body is larger than {} MiB", MAX / 1024 / 1024))
+fn too_large(most: usize) -> Error {
+    let (number, unit) = if most >= 1024 * 1024 {
+        (most / 1024 / 1024, "MiB")
+    } else {
+        (most / 1024, "KiB")
+    };
+    Error::new(Kind::TooLarge, format!("The body is larger than {number} {unit}"))
 }

@@ -1,4 +1,5 @@
-//! What people read: the page at `/`, the OpenAPI document, and its browser at `/docs`, which loads nothing from elsewhere.
+//! What people read: the page at `/`, the OpenAPI document, its browser at `/docs`, which loads nothing from elsewhere, and the
+//! script at `/install.sh`, which is to be read before it is run.
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub struct Pages {
     pub tools: Listed,
     openapi: Bytes,
     root: String,
+    install: String,
     docs: String,
 }
 
@@ -33,6 +35,7 @@ impl Pages {
             tools: listed(catalogue),
             openapi: openapi::document(catalogue, base_url).into(),
             root: include_str!("connect.html").replace("{base_url}", base_url),
+            install: install_script(base_url),
             docs: swagger_file("index.html")
                 .map(|(_, bytes)| {
                     String::from_utf8_lossy(&bytes)
@@ -75,6 +78,19 @@ pub async fn openapi(Shared(state): Shared<Arc<State>>) -> Response {
         .headers_mut()
         .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
+}
+
+/// `GET /install.sh`: installs the binary of this version.
+pub async fn install(Shared(state): Shared<Arc<State>>) -> Response {
+    const KIND: HeaderValue = HeaderValue::from_static("text/x-shellscript; charset=utf-8");
+    ([(header::CONTENT_TYPE, KIND)], state.pages.install.clone()).into_response()
+}
+
+fn install_script(base_url: &str) -> String {
+    include_str!("../../deploy/install.sh")
+        // It stands between quotes, and an address may hold one.
+        .replace("{base_url}", &base_url.replace('\'', "%27"))
+        .replace("{version}", env!("CARGO_PKG_VERSION"))
 }
 
 pub async fn docs_root(Shared(state): Shared<Arc<State>>) -> Response {

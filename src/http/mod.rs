@@ -106,7 +106,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// What is open to everybody, and to every browser.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/metrics" | "/openapi.json" | "/docs")
+    matches!(path, "/metrics" | "/openapi.json" | "/docs" | "/install.sh")
         || ["/health", "/docs/", "/.well-known/"].iter().any(|begin| path.starts_with(begin))
         || oauth::ASKED_BY_CLIENTS.contains(&path)
 }
@@ -127,6 +127,7 @@ fn routes(state: &Arc<State>) -> Router {
         .route("/health/database", get(health::database))
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(docs::openapi))
+        .route("/install.sh", get(docs::install))
         .route("/docs", get(docs::docs_root))
         .route("/docs/{*file}", get(docs::docs_file));
     Router::new()

@@ -5,14 +5,10 @@
 //! neither cookie nor verifier. An ID token is verified with the provider's published keys, and who it names must have been
 //! invited by his e-mail address, which the provider has verified.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderValue, StatusCode, header};
-use jsonwebtoken::{
-    Algorithm, DecodingKey, Header, Validation,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse},
-};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -26,7 +22,11 @@ use super::{
     sign_in::{Identity, normal_email},
 };
 use crate::{
-    auth::token,
+    auth::{
+        issuers::{self, Key},
+        jwt::Jws,
+        token,
+    },
     config::{OpenId, is_endpoint},
     error::{Error, Result, chain},
     state::State,
@@ -43,16 +43,12 @@ const FRESH_MS: i64 = 10 * 60 * 1000;
 /// How often they are read again because of a key that is not among them, or after they could not be read.
 const AGAIN_MS: i64 = 30_000;
 const FAILED_MS: i64 = 3_000;
-/// One request to the provider, and its answer.
-const WAIT: Duration = Duration::from_secs(5);
+/// The longest answer of the provider's to a request of ours.
 const ANSWER_MAX: usize = 256 * 1024;
-const KEYS_MAX: usize = 100;
 /// How far the provider's clock may be ahead of ours, in seconds.
 const LEEWAY: f64 = 30.0;
 /// OpenID Connect Core 1.0 §2 (`sub`).
 const SUBJECT_MAX: usize = 255;
-/// Of an Ed25519 key in base64url.
-const ED25519_LENGTH: usize = 43;
 const COOKIE_PREFIX: &str = "smco_";
 
 /// Why somebody is not signed in.
@@ -82,14 +78,13 @@ impl From<Error> for Refused {
 }
 
 /// The operator's OpenID provider.
-#[derive(Debug)]
 pub struct Provider {
     config: OpenId,
     http: reqwest::Client,
     known: Mutex<Known>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Known {
     found: Option<Arc<Found>>,
     /// When it was last asked in vain, epoch milliseconds.
@@ -97,16 +92,15 @@ struct Known {
 }
 
 /// What the provider publishes about itself.
-#[derive(Debug)]
 struct Found {
     metadata: Metadata,
-    keys: Vec<Jwk>,
+    keys: Vec<Key>,
     /// Epoch milliseconds.
     at: i64,
 }
 
 /// OpenID Connect Discovery 1.0 §3, as far as it is needed.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct Metadata {
     issuer: String,
     authorization_endpoint: Url,
@@ -164,19 +158,17 @@ enum Audience {
     Many(Vec<String>),
 }
 
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Provider").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
 impl Provider {
     pub fn new(config: &OpenId) -> Result<Self> {
-        // The operator's own address, which needs no guard; a secret is sent there, so nothing is followed elsewhere.
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("smartermcp/", env!("CARGO_PKG_VERSION")))
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(WAIT)
-            .build()
-            .map_err(Error::internal)?;
         Ok(Self {
             config: config.clone(),
-            http,
+            http: issuers::client()?,
             known: Mutex::default(),
         })
     }
@@ -184,6 +176,14 @@ impl Provider {
     /// What people know it by.
     pub fn name(&self) -> &str {
         &self.config.name
+    }
+
+    /// Whether the provider publishes what is needed of it.
+    ///
+    /// # Errors
+    /// With what is wrong, for the operator.
+    pub async fn check(&self) -> Result<(), String> {
+        self.look(0).await.map(drop)
     }
 
     /// Where the browser goes to sign in, and the cookie that it comes back with. `request` is what the member was about to see.
@@ -299,24 +299,12 @@ impl Provider {
 
     /// Verifies an ID token (§3.1.3.7).
     async fn verify(&self, id_token: &str, nonce: &str, now: i64) -> Result<Claims, Refused> {
-        let header = jsonwebtoken::decode_header(id_token).map_err(|error| untrusted(&format!("the ID token's head: {error}")))?;
-        if header.crit.is_some() {
-            return Err(untrusted("the ID token has critical headers, which nobody here knows"));
+        let jws = Jws::parse(id_token).ok_or_else(|| untrusted("the ID token is none that can be read"))?;
+        let found = self.found(now, Some(&jws)).await?;
+        if !issuers::key_of(&found.keys, &jws).is_some_and(|key| key.has_signed(&jws)) {
+            return Err(untrusted("no key of the provider's verifies the ID token"));
         }
-        let found = self.found(now, Some(&header)).await?;
-        // Everything but the signature is checked below: by our clock, and by OpenID's rules.
-        let mut validation = Validation::new(header.alg);
-        validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_aud = false;
-        let claims = found
-            .keys
-            .iter()
-            .filter(|key| fits(key, &header))
-            .filter_map(|key| DecodingKey::from_jwk(key).ok())
-            .find_map(|key| jsonwebtoken::decode::<Claims>(id_token, &key, &validation).ok())
-            .ok_or_else(|| untrusted("no key of the provider's verifies the ID token, or it lacks a claim"))?
-            .claims;
+        let claims: Claims = jws.claims().ok_or_else(|| untrusted("the ID token lacks a claim"))?;
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in 53 bits")]
         let now = (now / 1000) as f64;
         let is_for_us = match &claims.aud {
@@ -368,12 +356,12 @@ impl Provider {
         Ok(told.address)
     }
 
-    /// What the provider publishes, read again where it is old, or has no key for this head of an ID token.
-    async fn found(&self, now: i64, wanted: Option<&Header>) -> Result<Arc<Found>, Refused> {
+    /// What the provider publishes, read again where it is old, or has no key for this ID token.
+    async fn found(&self, now: i64, wanted: Option<&Jws<'_>>) -> Result<Arc<Found>, Refused> {
         let mut known = self.known.lock().await;
         if let Some(found) = &known.found {
             let age = now - found.at;
-            let has_key = wanted.is_none_or(|header| found.keys.iter().any(|key| fits(key, header)));
+            let has_key = wanted.is_none_or(|jws| issuers::key_of(&found.keys, jws).is_some());
             if age < AGAIN_MS || (has_key && age < FRESH_MS) {
                 return Ok(Arc::clone(found));
             }
@@ -392,13 +380,10 @@ impl Provider {
     }
 
     async fn look(&self, now: i64) -> Result<Found, String> {
-        #[derive(Deserialize)]
-        struct Keys {
-            keys: Vec<Value>,
-        }
-        let metadata: Metadata = self
-            .read(format!("{}/.well-known/openid-configuration", self.config.issuer))
-            .await?;
+        let place = format!("{}/.well-known/openid-configuration", self.config.issuer);
+        let place = Url::parse(&place).map_err(|error| error.to_string())?;
+        let published = issuers::read(&self.http, place).await?;
+        let metadata: Metadata = serde_json::from_value(published).map_err(|error| format!("its metadata: {error}"))?;
         // OpenID Connect Discovery 1.0 §4.3, but for a slash at the end.
         if metadata.issuer.trim_end_matches('/') != self.config.issuer {
             return Err(format!("it calls itself '{}'", code_of(&metadata.issuer)));
@@ -408,25 +393,8 @@ impl Provider {
         if endpoints.into_iter().any(|endpoint| !is_endpoint(endpoint)) {
             return Err("one of its endpoints is not https".to_owned());
         }
-        let Keys { keys } = self.read(metadata.jwks_uri.to_string()).await?;
-        Ok(Found {
-            metadata,
-            // A key of a kind that is not known here hides no other.
-            keys: keys
-                .into_iter()
-                .take(KEYS_MAX)
-                .filter_map(|key| serde_json::from_value(key).ok())
-                .collect(),
-            at: now,
-        })
-    }
-
-    async fn read<T: serde::de::DeserializeOwned>(&self, url: String) -> Result<T, String> {
-        let (status, body) = fetch(self.http.get(&url).header(header::ACCEPT, "application/json")).await?;
-        if status != StatusCode::OK {
-            return Err(format!("{url} answers HTTP {}", status.as_u16()));
-        }
-        serde_json::from_slice(&body).map_err(|error| format!("{url}: {error}"))
+        let keys = issuers::keys_at(&self.http, metadata.jwks_uri.clone()).await?;
+        Ok(Found { metadata, keys, at: now })
     }
 }
 
@@ -487,24 +455,6 @@ async fn admit(state: &State, issuer: String, subject: String, email: String) ->
     }
     tx.commit().await?;
     Ok(Identity::Person { issuer, subject, email })
-}
-
-/// Whether a key may verify what has this head: of the head's own algorithm, and one of three.
-fn fits(key: &Jwk, header: &Header) -> bool {
-    let is_kind = match (&key.algorithm, header.alg) {
-        (AlgorithmParameters::RSA(_), Algorithm::RS256) => true,
-        (AlgorithmParameters::EllipticCurve(key), Algorithm::ES256) => key.curve == EllipticCurve::P256,
-        // Of a shorter one, jsonwebtoken takes 32 bytes all the same, and panics.
-        (AlgorithmParameters::OctetKeyPair(key), Algorithm::EdDSA) => key.curve == EllipticCurve::Ed25519 && key.x.len() == ED25519_LENGTH,
-        _ => false,
-    };
-    is_kind
-        && key
-            .common
-            .key_algorithm
-            .is_none_or(|algorithm| algorithm == KeyAlgorithm::from(header.alg))
-        && key.common.public_key_use != Some(PublicKeyUse::Encryption)
-        && (header.kid.is_none() || header.kid == key.common.key_id)
 }
 
 async fn fetch(request: reqwest::RequestBuilder) -> Result<(StatusCode, Vec<u8>), String> {

@@ -15,7 +15,10 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::app::{App, OPERATOR, User};
+use crate::{
+    app::{App, OPERATOR, User},
+    daemons,
+};
 
 /// A folder of this test's own, removed at its end.
 pub struct Folder(pub PathBuf);
@@ -576,4 +579,38 @@ async fn a_stored_operators_token_is_shown_and_revoked_over_http_and_rotated_at_
     assert!(!admin.get("/auth/token").await.text.contains(&id));
     server.operator().delete(&path).await.assert_status(204);
     server.user(&stored).get("/api/v1/whoami").await.assert_status(401);
+}
+
+#[tokio::test]
+async fn health_says_by_its_exit_code_whether_the_gateway_takes_calls() {
+    let folder = Folder::new();
+    // Listened on everywhere, it is asked on loopback, as in a container.
+    let listen = format!("0.0.0.0:{}", daemons::free_port());
+    let at = listen.replace("0.0.0.0", "127.0.0.1");
+    let settings = [
+        ("SMARTERMCP_LISTEN", listen.as_str()),
+        ("SMARTERMCP_ADMIN_TOKEN", OPERATOR),
+        ("SMARTERMCP_DRAIN_SECS", "5"),
+        // A slim machine without authorities' certificates is no reason to be ill.
+        ("SSL_CERT_FILE", "/nowhere"),
+        ("SSL_CERT_DIR", "/nowhere"),
+    ];
+    let asked = async || run_with(&folder.0, &["health"], &settings, "").await;
+
+    let nobody = asked().await;
+    assert!(nobody.failure().starts_with(&format!("No gateway answers on {at}")), "{nobody:?}");
+    let server = Process::serve_with(&folder.0, &settings).await;
+    let well = asked().await;
+    assert_eq!((well.code, well.out), (Some(0), format!("The gateway on {at} takes calls.\n")));
+    let stopping = tokio::spawn(server.stop());
+    daemons::until("one that is stopping takes no calls", Duration::from_secs(4))
+        .holds(async || {
+            let going = asked().await;
+            going.code == Some(1) && going.failure().contains("answers 503")
+        })
+        .await;
+    stopping.await.unwrap();
+
+    let free = run_with(&folder.0, &["health"], &[("SMARTERMCP_LISTEN", "127.0.0.1:0")], "").await;
+    assert!(free.failure().contains("SMARTERMCP_LISTEN"), "{free:?}");
 }

@@ -539,14 +539,26 @@ async fn the_metadata_of_the_authorization_server_is_at_both_places() {
         assert_eq!(metadata.json["authorization_response_iss_parameter_supported"], true);
         assert_eq!(metadata.json["client_id_metadata_document_supported"], true);
     }
-    let preflight = app
-        .nobody()
-        .with_header("origin", "https://inspector.example.com")
-        .with_header("access-control-request-method", "GET")
-        .with_header("access-control-request-headers", "mcp-protocol-version")
-        .send(http::Method::OPTIONS, "/.well-known/oauth-authorization-server", None)
-        .await;
-    assert_eq!(preflight.header("access-control-allow-headers"), "mcp-protocol-version");
+    // Pages of other sites say their protocol's version to these too, and ask first whether they may.
+    for (path, method) in [
+        ("/.well-known/oauth-protected-resource/mcp", "GET"),
+        ("/.well-known/oauth-authorization-server", "GET"),
+        ("/oauth/jwks.json", "GET"),
+        ("/oauth/token", "POST"),
+        ("/oauth/register", "POST"),
+    ] {
+        let preflight = app
+            .nobody()
+            .with_header("origin", "https://inspector.example.com")
+            .with_header("access-control-request-method", method)
+            .with_header("access-control-request-headers", "mcp-protocol-version")
+            .send(http::Method::OPTIONS, path, None)
+            .await;
+        preflight.assert_status(200);
+        assert_eq!(preflight.header("access-control-allow-origin"), "*", "{path}");
+        let may_say = preflight.header("access-control-allow-headers");
+        assert!(["*", "mcp-protocol-version"].contains(&may_say), "{path}: {may_say}");
+    }
 }
 
 // Revocation.
@@ -930,7 +942,7 @@ async fn an_issuers_metadata_is_found_at_either_place_and_must_name_it() {
         }
         issuer.inner().says = Some("https://login.example.com".to_owned());
         let http = smartermcp::auth::issuers::client().unwrap();
-        let why = smartermcp::auth::issuers::fetch(&http, &outside(None)).await.unwrap_err();
+        let why = smartermcp::auth::issuers::fetch(&http, &outside(None)).await.err().unwrap();
         assert!(why.contains("login.example.com") || why.contains("404"), "{why}");
     }
 }

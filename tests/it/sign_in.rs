@@ -184,7 +184,7 @@ async fn what_the_token_does_not_hold_is_shown_as_such_and_cannot_be_given() {
         );
         assert_eq!(refused.header("location"), "");
     }
-    let nothing = browser.sign_in(&weak.token, &application.request("read:bots")).await;
+    let nothing = browser.get(&format!("/oauth/authorize?{}", application.request("read:bots"))).await;
     nothing.assert_says("you cannot give it");
     assert!(!nothing.text.contains(r#"value="allow""#), "{}", nothing.text);
     browser.decide(&nothing, "deny", &[]).await.assert_status(303);
@@ -321,9 +321,10 @@ async fn who_tries_too_many_tokens_is_shut_out_as_everywhere() {
     assert!(tried >= 25, "{tried}");
     assert_out(&refused, 429, "Too many attempts");
     assert!(!refused.header("retry-after").is_empty());
-    // One that is not known yet is not looked up, and the same count holds for bearers.
-    assert_out(&browser.sign_in_alone(&user.token).await, 429, "Too many attempts");
-    app.nobody().get("/api/v1/whoami").await.assert_status(429);
+    // Then not even one that works is looked up.
+    let (csrf, token) = (refused.field("csrf"), user.token.as_str());
+    let right = browser.post("/oauth/sign-in", &[("csrf", &csrf), ("token", token)]).await;
+    assert_out(&right, 429, "Too many attempts");
 }
 
 #[tokio::test]
@@ -499,29 +500,37 @@ async fn a_form_that_the_gateway_did_not_give_this_browser_does_nothing() {
     let request = application.request(ASKED);
     let page = browser.sign_in(&user.token, &request).await;
     let theirs = other.sign_in(&user.token, &request).await;
-    let listed = browser.get("/oauth/applications").await;
-    let (own, others) = (page.field("csrf"), theirs.field("csrf"));
-    // Of no form, of another session's, of another form of the same session.
-    for wrong in ["", "0", &others, &listed.field("csrf"), &own[..own.len() - 1], &own.to_uppercase()] {
-        let sent = browser
-            .post(
-                "/oauth/authorize",
-                &[
-                    ("csrf", wrong),
-                    ("request", &request),
-                    ("tenant", &page.field("tenant")),
-                    ("decision", "allow"),
-                    ("scope", "read:crm"),
-                ],
-            )
-            .await;
-        sent.assert_status(403).assert_says("no longer good");
-        let sent = browser.post("/oauth/sign-out", &[("csrf", wrong)]).await;
-        sent.assert_status(403);
-        let sent = browser
-            .post("/oauth/applications/revoke", &[("csrf", &own), ("application", "x")])
-            .await;
-        sent.assert_status(403);
+    let (own, others) = (page.fields("csrf"), theirs.fields("csrf"));
+    let (consent, sign_out) = (own[0].as_str(), own[1].as_str());
+    // Of no form, of another session's, of another form of the same session, and almost right.
+    let decide = async |csrf: &str| {
+        let tenant = page.field("tenant");
+        let form = [
+            ("csrf", csrf),
+            ("request", &request),
+            ("tenant", &tenant),
+            ("decision", "allow"),
+            ("scope", "read:crm"),
+        ];
+        browser.post("/oauth/authorize", &form).await
+    };
+    for wrong in [
+        "",
+        "0",
+        &others[0],
+        sign_out,
+        &consent[..consent.len() - 1],
+        &consent.to_uppercase(),
+    ] {
+        decide(wrong).await.assert_status(403).assert_says("no longer good");
+    }
+    for wrong in ["", &others[1], consent] {
+        for path in ["/oauth/sign-out", "/oauth/applications/revoke"] {
+            browser
+                .post(path, &[("csrf", wrong), ("application", "x")])
+                .await
+                .assert_status(403);
+        }
     }
     assert_is_consent(&browser.get(&format!("/oauth/authorize?{request}")).await);
 
@@ -1089,7 +1098,7 @@ async fn an_id_token_that_does_not_hold_signs_nobody_in() {
 
 #[tokio::test]
 async fn an_answer_is_good_for_its_own_browser_once_and_for_ten_minutes() {
-    let (app, provider) = with_provider().await;
+    let (app, _provider) = with_provider().await;
     let (luna, ..) = business(&app).await;
     invite(&app, &luna, "ana@luna.cl", &["read:crm"]).await;
     let browser = Browser::new(&app);
@@ -1215,7 +1224,7 @@ async fn without_a_provider_there_is_no_such_way_in() {
 
 #[tokio::test]
 async fn a_provider_that_is_set_by_half_refuses_the_start() {
-    let folder = std::env::temp_dir().join(format!("smartermcp-test-{}", uuid::Uuid::new_v4()));
+    let folder = cli::Folder::new();
     let issuer = ("SMARTERMCP_OPENID_ISSUER", "https://clerk.example.cl");
     for (settings, names) in [
         (vec![issuer], "SMARTERMCP_OPENID_CLIENT_ID"),
@@ -1236,8 +1245,26 @@ async fn a_provider_that_is_set_by_half_refuses_the_start() {
             "SMARTERMCP_OPENID_ISSUER",
         ),
     ] {
-        let done = cli::run_with(&folder, &["migrate"], &settings, "").await;
+        let done = cli::run_with(&folder.0, &["migrate"], &settings, "").await;
         assert!(done.failure().contains(names) && !done.err.contains("hidden"), "{done:?}");
     }
-    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[tokio::test]
+async fn the_doctor_says_whether_the_provider_can_be_asked() {
+    let (folder, provider) = (cli::Folder::new(), Provider::start().await);
+    let settings = [("SMARTERMCP_OPENID_ISSUER", provider.base()), ("SMARTERMCP_OPENID_CLIENT_ID", "x")];
+    for (fails, verdict, says) in [(None, "ok", "publishes"), (Some(500), "fail", "HTTP 500")] {
+        provider.fail(fails);
+        let done = cli::run_with(&folder.0, &["doctor", "--json"], &settings, "").await;
+        let found: Value = serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {done:?}"));
+        let finding = found["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|finding| finding["check"] == "openid");
+        let finding = finding.unwrap_or_else(|| panic!("{found:#}"));
+        assert_eq!(finding["verdict"], verdict, "{finding}");
+        assert!(finding["message"].as_str().unwrap().contains(says), "{finding}");
+    }
 }

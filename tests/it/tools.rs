@@ -31,7 +31,7 @@ const SCOPES: [&str; 10] = [
 ];
 
 /// A call of each tool that its played backend answers.
-fn calls() -> Vec<(&'static str, Value)> {
+pub fn calls() -> Vec<(&'static str, Value)> {
     let workflow = json!({
         "nodes": [{ "id": "1", "name": "Webhook", "type": "n8n-nodes-base.webhook", "typeVersion": 2, "position": [0, 0],
             "parameters": { "path": "nuevo", "httpMethod": "POST" } }],
@@ -192,7 +192,7 @@ fn most() -> Value {
 }
 
 /// A tenant with all of the shop's systems, and a user with the ten business scopes.
-async fn with_systems(app: &App, slug: &str) -> (Tenant, User, Systems) {
+pub async fn with_systems(app: &App, slug: &str) -> (Tenant, User, Systems) {
     let tenant = app.tenant(slug).await;
     let systems = Systems::play(&app.vendors, &tenant.id, slug);
     let operator = app.operator().for_tenant(&tenant.id);

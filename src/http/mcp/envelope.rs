@@ -171,6 +171,11 @@ impl<'a> Envelope<'a> {
         self.meta.as_ref()
     }
 
+    /// The parameters, which are an object where there are any.
+    pub fn params(&self) -> Option<&'a RawValue> {
+        self.params
+    }
+
     /// The parameters, as those of `tools/call`.
     pub fn tool_call(&self) -> Result<ToolCall<'a>, Fault> {
         let invalid = |message: String| Fault::new(StatusCode::OK, INVALID_PARAMS, message);

@@ -1,11 +1,12 @@
 //! MCP over Streamable HTTP, at `/mcp` and `/`: revisions 2025-03-26 to 2026-07-28 on one URL, without sessions.
 //!
-//! The envelope is parsed once, here. `tools/call` goes straight to dispatch (`call`); every other method goes to rmcp, which
-//! does its wire (`server`). What rmcp leaves open is closed on the way: bodies that are no JSON-RPC get a JSON-RPC error,
+//! The envelope is parsed once, here. `tools/call` goes straight to dispatch (`call`), `tools/list` is put together from
+//! what was rendered at start (`list`); every other method goes to rmcp, which does its wire (`server`). What rmcp leaves open is closed on the way: bodies that are no JSON-RPC get a JSON-RPC error,
 //! the caller is known before the body is read, and nothing waits for ever. See `docs/adr/0002-tools-call-beside-rmcp.md`.
 
 mod call;
 mod envelope;
+mod list;
 mod server;
 
 use std::{sync::Arc, time::Duration};
@@ -20,7 +21,7 @@ use http_body_util::{BodyExt as _, Full};
 use serde_json::{json, value::RawValue};
 
 use self::envelope::{Envelope, Era, Fault};
-pub use self::server::{Listed, listed};
+pub use self::list::{Listed, listed};
 use super::{RequestId, accepts, address, body, json, problem};
 use crate::{
     auth::{Caller, authenticate},
@@ -107,6 +108,7 @@ async fn receive(state: &Arc<State>, request: Request, request_id: &Arc<str>) ->
             state.metrics.limited(caller.agent());
             refusal(&error, Some(envelope.id))
         }
+        Ok(()) if envelope.method == "tools/list" => list::serve(state, &caller, era, &envelope),
         Ok(()) => {
             let id = envelope.id.to_owned();
             parts

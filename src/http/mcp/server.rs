@@ -1,8 +1,7 @@
-//! The methods besides `tools/call`: initialize, discover, ping and tools/list, on rmcp's wire.
+//! The methods besides `tools/call` and `tools/list`: initialize, discover and ping, on rmcp's wire.
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
     sync::{Arc, LazyLock},
 };
 
@@ -10,8 +9,8 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CacheScope, CompleteRequestParams, CompleteResult, DiscoverResult, Implementation, InitializeRequestParams, InitializeResult,
-        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams,
-        ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
+        ServerConfig, Tool,
     },
     service::RequestContext,
     transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager},
@@ -19,10 +18,9 @@ use rmcp::{
 use serde_json::{Map, Value};
 
 use super::super::listing;
-use crate::{auth::Caller, state::State, tool::Catalogue};
+use crate::{state::State, tool::Definition};
 
-/// How long a client may keep what it was told, in milliseconds. Short: scopes and switches change.
-const LIST_TTL_MS: u64 = 60_000;
+/// How long a client may keep what it was told, in milliseconds.
 const DISCOVER_TTL_MS: u64 = 300_000;
 const INSTRUCTIONS: &str = "SmarterMCP reaches the business services of one tenant: workflows, CRM, support, bots, analytics, containers. \
 The list of tools holds what this token may use. A failed call says in its text what to change. \
@@ -34,29 +32,21 @@ static INFO: LazyLock<Implementation> = LazyLock::new(|| {
     info
 });
 static INFO_JSON: LazyLock<Value> = LazyLock::new(|| serde_json::to_value(&*INFO).unwrap_or_default());
-const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
 /// Who answers, for the `_meta` of every result.
 pub fn info_json() -> &'static Value {
     &INFO_JSON
 }
 
-/// Every tool as `tools/list` shows it, rendered at start.
-pub type Listed = HashMap<&'static str, Tool>;
-
-pub fn listed(catalogue: &Catalogue) -> Listed {
+/// A tool as `tools/list` shows it.
+pub fn tool(definition: &Definition) -> Tool {
     let object = |value: &Value| Arc::new(value.as_object().cloned().unwrap_or_default());
-    catalogue
-        .all()
-        .iter()
-        .map(|definition| {
-            let mut tool = Tool::new(definition.name, definition.description.clone(), object(definition.input.schema()));
-            tool.title = Some(definition.title.to_owned());
-            tool.output_schema = definition.output_schema.as_ref().map(object);
-            tool.annotations = serde_json::from_value(listing::annotations(definition)).ok();
-            (definition.name, tool)
-        })
-        .collect()
+    let mut tool = Tool::new(definition.name, definition.description.clone(), object(definition.input.schema()));
+    tool.title = Some(definition.title.to_owned());
+    tool.output_schema = definition.output_schema.as_ref().map(object);
+    tool.annotations = serde_json::from_value(listing::annotations(definition)).ok();
+    tool
 }
 
 /// The service for one request: stateless, JSON answers. Host, Origin and size were checked before.
@@ -89,12 +79,6 @@ impl Server {
         }
         capabilities
     }
-}
-
-fn own_meta() -> MetaObject {
-    let mut meta = Map::new();
-    meta.insert(SERVER_INFO.to_owned(), INFO_JSON.clone());
-    MetaObject(meta)
 }
 
 /// A method of a capability that is not offered.
@@ -133,22 +117,6 @@ impl ServerHandler for Server {
         let mut result = DiscoverResult::from_server_info(self.supported_protocol_versions().into_owned(), self.get_info());
         result.ttl_ms = DISCOVER_TTL_MS;
         result.cache_scope = CacheScope::Private;
-        Ok(result)
-    }
-
-    async fn list_tools(&self, request: Option<PaginatedRequestParams>, context: Context) -> Result<ListToolsResult, ErrorData> {
-        if request.is_some_and(|request| request.cursor.is_some_and(|cursor| !cursor.is_empty())) {
-            return Err(ErrorData::invalid_params("cursor: the list of tools is one page", None));
-        }
-        let parts = context.extensions.get::<http::request::Parts>();
-        let Some(caller) = parts.and_then(|parts| parts.extensions.get::<Caller>()) else {
-            return Err(ErrorData::internal_error("the caller was lost on the way", None));
-        };
-        let tools = listing::tools(&self.state, caller).filter_map(|tool| self.state.pages.tools.get(tool.name).cloned());
-        let mut result = ListToolsResult::with_all_items(tools.collect());
-        result.meta = Some(own_meta());
-        result.ttl_ms = Some(LIST_TTL_MS);
-        result.cache_scope = Some(CacheScope::Private);
         Ok(result)
     }
 

@@ -44,7 +44,7 @@ pub async fn revoke(Shared(state): Shared<Arc<State>>, request: Request) -> Resp
 }
 
 async fn revoked(state: &State, visit: &Visit, body: Body) -> Result<Response, Turn> {
-    let sent = Form::read(body).await?;
+    let sent = Form::read(visit, body).await?;
     let mut own = Own::of(state, visit).await?;
     if !own.signed_in.is_csrf(state, FORM, sent.get("csrf")) {
         return Err(visit.not_our_form(""));

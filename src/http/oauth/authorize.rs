@@ -48,7 +48,7 @@ pub async fn decide(Shared(state): Shared<Arc<State>>, request: Request) -> Resp
 }
 
 async fn decided(state: &State, visit: &Visit, body: Body) -> Result<Response, Turn> {
-    let sent = Form::read(body).await?;
+    let sent = Form::read(visit, body).await?;
     let ready = Ready::of(state, visit, sent.get("request")).await?;
     if !ready.signed_in.is_csrf(state, FORM, sent.get("csrf")) {
         return Err(visit.not_our_form(sent.get("request")));

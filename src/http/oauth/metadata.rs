@@ -13,7 +13,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use super::{REGISTER, REVOKE, TOKEN};
 use crate::{
     auth::{Scope, Scopes},
-    http::json as json_response,
+    http::{json as json_response, no_method},
     state::State,
 };
 
@@ -36,7 +36,8 @@ pub fn routes(sign_in: bool) -> Router<Arc<State>> {
             .route("/.well-known/openid-configuration", get(server))
             .route(JWKS, get(jwks));
     }
-    router.layer(
+    // Before the layer, so that a preflight, which no route takes, passes through CORS.
+    router.method_not_allowed_fallback(no_method).layer(
         CorsLayer::new()
             .allow_origin(Any)
             .allow_methods([Method::GET])

@@ -49,6 +49,7 @@ pub fn routes(state: &Arc<State>) -> Router<Arc<State>> {
         .route(TOKEN, post(token::serve))
         .route(REGISTER, post(register::serve))
         .route(REVOKE, post(revoke::serve))
+        .method_not_allowed_fallback(super::no_method)
         .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
         .layer(CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any));
     metadata.merge(asked_by_clients).merge(pages())

@@ -7,7 +7,6 @@
 use std::{
     net::IpAddr,
     sync::{Arc, LazyLock},
-    time::Duration,
 };
 
 use askama::Template;
@@ -24,8 +23,8 @@ use url::{Url, form_urlencoded};
 use super::language::Language;
 use crate::{
     auth::{Scope, Scopes},
-    error::{Error, Kind, Result},
-    http::{address, problem, request_id},
+    error::{Error, Result},
+    http::{address, body, problem, request_id},
     oauth::{
         grant::Grantor,
         sign_in::{Identity, SignedIn},
@@ -40,7 +39,6 @@ static STYLE_HASH: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::d
 
 /// The largest form: twice the largest request, for the encoding.
 const FORM_MAX: usize = 64 * 1024;
-const FORM_TIME: Duration = Duration::from_secs(30);
 
 /// What a browser asks, as far as the pages need it.
 pub struct Visit {
@@ -153,12 +151,9 @@ pub struct Form(Vec<(String, String)>);
 
 impl Form {
     /// # Errors
-    /// [`Kind::TooLarge`], or [`Kind::Malformed`] for one that was cut off or does not come.
-    pub async fn read(body: Body) -> Result<Self> {
-        let collected = tokio::time::timeout(FORM_TIME, axum::body::to_bytes(body, FORM_MAX)).await;
-        let bytes = collected
-            .map_err(|_| Error::new(Kind::Malformed, "The form did not come within 30 s"))?
-            .map_err(|_| Error::new(Kind::TooLarge, "The form is larger than 64 KiB, or was cut off"))?;
+    /// As [`body::read`].
+    pub async fn read(visit: &Visit, body: Body) -> Result<Self> {
+        let bytes = body::read(&visit.headers, body, FORM_MAX).await?;
         Ok(Self(form_urlencoded::parse(&bytes).into_owned().collect()))
     }
 

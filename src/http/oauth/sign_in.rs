@@ -48,7 +48,7 @@ pub async fn sign_in(Shared(state): Shared<Arc<State>>, request: Request) -> Res
 }
 
 async fn with_token(state: &State, visit: &Visit, body: Body) -> Result<Response, Turn> {
-    let sent = Form::read(body).await?;
+    let sent = Form::read(visit, body).await?;
     let request = short(sent.get("request"));
     if !sign_in::is_csrf_before(state, &visit.headers, FORM, sent.get("csrf")) {
         return Err(visit.not_our_form(request));
@@ -225,7 +225,7 @@ fn refuse(visit: &Visit, refused: Refused, request: &str) -> Turn {
 pub async fn sign_out(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
     let (visit, body) = Visit::begin(&state, request);
     let left = async {
-        let sent = Form::read(body).await?;
+        let sent = Form::read(&visit, body).await?;
         let request = short(sent.get("request"));
         if let Some(signed_in) = sign_in::current(&state, &visit.headers).await? {
             if !signed_in.is_csrf(&state, SIGN_OUT, sent.get("csrf")) {

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Writes the secrets of the profile `full` into secrets/ beside this script, of random letters. What is there stays: PostgreSQL knows
+# its passwords from its first start on, and the master key opens what is stored. Back secrets/ up, apart from the database.
+set -eu
+cd "$(dirname "$0")"
+umask 077
+# Nobody else enters the folder; within, files can be read, because Compose hands them to users of containers as they are.
+mkdir -p secrets
+chmod 700 secrets
+
+random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
+# keep FILE: standard input becomes secrets/FILE, unless that is there.
+keep() {
+  if [ -s "secrets/$1" ]; then
+    cat >/dev/null
+    echo "secrets/$1 is there"
+    return
+  fi
+  rm -f "secrets/$1"
+  cat >"secrets/$1.new"
+  chmod 444 "secrets/$1.new"
+  mv "secrets/$1.new" "secrets/$1"
+  echo "secrets/$1 written"
+}
+
+random | keep postgres_password
+random | keep database_password
+random | keep grafana_password
+keep redis.conf <<CONF
+# The Redis of the gateway's limits.
+requirepass $(random)
+save ""
+appendonly no
+maxmemory 192mb
+maxmemory-policy noeviction
+CONF
+keep settings.toml <<TOML
+# The gateway's secret settings. With them, all credentials of the database can be read.
+admin_token = "$(random)"
+master_key = "$(random)"
+database_url = "postgres://smartermcp:$(cat secrets/database_password)@postgres:5432/smartermcp"
+redis_url = "redis://:$(sed -n 's/^requirepass //p' secrets/redis.conf)@redis:6379/0"
+TOML

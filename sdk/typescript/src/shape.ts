@@ -1,0 +1,33 @@
+// Spelling: turns names from snake_case to camelCase and back, only where a generated shape says that a name is the contract's.
+
+/** A field of an object: what the other side calls it, the shape of its value, and whether it is a secret. */
+export type FieldShape = readonly [name: string, shape?: Shape | undefined, secret?: boolean];
+
+/** What a value is, as far as names go. A value without a shape stays as it is, however deep: it is the caller's or the tenant's own. */
+export type Shape = { readonly fields: Readonly<Record<string, FieldShape>> } | { readonly items: Shape } | { readonly values: Shape };
+
+/** The value with the contract's names as the other side spells them. What the shape does not know is kept as it came. */
+export function respell(value: unknown, shape: Shape | undefined): unknown {
+  if (shape === undefined || typeof value !== 'object' || value === null) return value;
+  if ('items' in shape) return Array.isArray(value) ? value.map((item) => respell(item, shape.items)) : value;
+  if (Array.isArray(value)) return value;
+  const entries = Object.entries(value);
+  // fromEntries, not assignment: a name like `__proto__` is a name.
+  if ('values' in shape) return Object.fromEntries(entries.map(([name, one]) => [name, respell(one, shape.values)]));
+  const secrets: string[] = [];
+  const respelled = Object.fromEntries(
+    entries.map(([name, one]): [string, unknown] => {
+      const field = Object.hasOwn(shape.fields, name) ? shape.fields[name] : undefined;
+      if (field === undefined) return [name, one];
+      if (field[2]) secrets.push(field[0]);
+      return [field[0], respell(one, field[1])];
+    }),
+  );
+  return secrets.length > 0 ? concealed(respelled, secrets) : respelled;
+}
+
+/** The object as it is, but for what `console.log` prints of it in Node, Deno and Bun: not the secrets. */
+function concealed(value: object, secrets: readonly string[]): object {
+  const shown = () => Object.assign({}, value, Object.fromEntries(secrets.map((name) => [name, '[secret]'])));
+  return Object.defineProperty(value, Symbol.for('nodejs.util.inspect.custom'), { value: shown, enumerable: false });
+}

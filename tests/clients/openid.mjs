@@ -1,5 +1,5 @@
-// Plays no part itself: a real OpenID provider (npm's oidc-provider) on the port that was promised to the gateway, an application that
-// registers there, and a member who signs in at the provider in Chromium and allows it. Prints one line of JSON: what the page said, and the
+// A real OpenID provider (npm's oidc-provider) on the port that was promised to the gateway, an application that registers at the
+// gateway, and a member who signs in at the provider in Chromium and allows it. Prints one line of JSON: what the page said, and the
 // tools that the application lists.
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ run(async () => {
     clients: [{ client_id, client_secret, redirect_uris: [`${gateway}/oauth/sign-in/callback`], application_type: 'web' }],
     claims: { openid: ['sub'], email: ['email', 'email_verified'] },
     // Whoever says who he is, is: the provider's own forms for development.
-    findAccount: (_, accountId) => ({ accountId, claims: () => ({ sub: `sub of ${accountId}`, email: accountId, email_verified: true }) }),
+    findAccount: (_, accountId) => ({ accountId, claims: () => ({ sub: accountId, email: accountId, email_verified: true }) }),
     cookies: { keys: [randomBytes(32).toString('hex')] },
   });
   const serving = provider.listen(new URL(issuer).port, '127.0.0.1');

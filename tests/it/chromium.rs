@@ -10,6 +10,7 @@ use crate::{
     app::{App, BUSINESS},
     cli::Folder,
     conformance::script,
+    servers,
 };
 
 #[tokio::test]
@@ -27,7 +28,7 @@ async fn owners_command_line_ends_with_the_tools_after_one_consent_and_needs_non
     ];
     let first = script("node", &["sign_in.mjs"], &settings).await;
     let page = first["page"].as_str().expect("a browser was opened");
-    for said in ["MCP CLI Proxy", "http://localhost:", "luna", "any program on this device"] {
+    for said in ["MCP CLI Proxy", "localhost:", "luna", "any program on this device"] {
         assert!(page.contains(said), "{said}: {page}");
     }
     assert_eq!(first["tools"], json!(user.tools().await), "all that the token may");
@@ -48,6 +49,10 @@ async fn owners_command_line_ends_with_the_tools_after_one_consent_and_needs_non
 
 #[tokio::test]
 async fn authorization_server_passes_the_official_suite() {
+    // What it looks at is in no database.
+    if servers::given() {
+        return;
+    }
     let app = App::start().await;
     let (_, user, _) = app.business("luna").await;
     let settings = [("MCP_URL", &*app.base()), ("MCP_TOKEN", &*user.token)];
@@ -56,7 +61,7 @@ async fn authorization_server_passes_the_official_suite() {
     assert_eq!((&outcome["exit"], &outcome["scenarios"]), (&json!(0), &json!(2)), "{outcome}");
     assert_eq!(
         (&outcome["passed"], &outcome["failed"], &outcome["skipped"]),
-        (&json!(2), &json!(0), &json!(0))
+        (&json!(3), &json!(0), &json!(0))
     );
 }
 
@@ -99,6 +104,9 @@ async fn member_signs_in_at_a_real_openid_provider() {
 
 #[tokio::test]
 async fn pages_keep_nobody_from_using_them() {
+    if servers::given() {
+        return;
+    }
     let app = App::start().await;
     let made = json!({ "name": "Tienda Luna", "slug": "luna" });
     let tenant = app.operator().post("/api/v1/tenants", made).await.json["id"]
@@ -109,11 +117,11 @@ async fn pages_keep_nobody_from_using_them() {
         id: tenant,
         slug: "luna".to_owned(),
     };
-    let user = app.user(&tenant, BUSINESS).await;
-    // `make screenshots` takes them.
+    let user = app.user_with(&tenant, BUSINESS, json!({ "name": "Administración" })).await;
+    // `scripts/screenshots.sh` takes them.
     let pictures = std::env::var("TEST_PICTURES").unwrap_or_default();
     let settings = [("MCP_URL", &*app.base()), ("MCP_TOKEN", &*user.token), ("PICTURES", &pictures)];
     let said = script("node", &["pages.mjs"], &settings).await;
-    assert_eq!(said["looked"].as_array().unwrap().len(), 32, "{said}");
+    assert_eq!(said["looked"].as_array().unwrap().len(), 24, "{said}");
     assert_eq!(said["found"], json!([]));
 }

@@ -119,7 +119,7 @@ async fn pages_keep_nobody_from_using_them() {
     };
     let user = app.user_with(&tenant, BUSINESS, json!({ "name": "Administración" })).await;
     // `scripts/screenshots.sh` takes them.
-    let pictures = std::env::var("TEST_PICTURES").unwrap_or_default();
+    let pictures = std::env::var_os("TEST_PICTURES").unwrap_or_default().into_string().unwrap();
     let settings = [("MCP_URL", &*app.base()), ("MCP_TOKEN", &*user.token), ("PICTURES", &pictures)];
     let said = script("node", &["pages.mjs"], &settings).await;
     assert_eq!(said["looked"].as_array().unwrap().len(), 24, "{said}");

@@ -1052,7 +1052,8 @@ async fn an_id_token_that_does_not_hold_signs_nobody_in() {
     invite(&app, &luna, "ana@luna.cl", &["read:crm"]).await;
     let request = application.request(ASKED);
     // OpenID Connect Core 1.0 §3.1.3.7, by its numbers.
-    let alterations: [(&str, fn(&mut Value)); 15] = [
+    type Alteration = fn(&mut Value);
+    let alterations: [(&str, Alteration); 15] = [
         ("2: iss", |claims| claims["iss"] = json!("https://evil.example")),
         ("2: no iss", |claims| claims["iss"] = Value::Null),
         ("2: two issuers", |claims| {

@@ -206,6 +206,7 @@ fn published(algorithm: Algorithm) -> Jwk {
 type Played = Shared<std::sync::Weak<Inner>>;
 
 /// The provider, unless it is down.
+#[expect(clippy::result_large_err, reason = "an answer is what its callers return")]
 fn up(played: &std::sync::Weak<Inner>) -> Result<Provider, Response> {
     let provider = Provider(played.upgrade().unwrap());
     match provider.plays(|plays| plays.fails) {

@@ -104,7 +104,7 @@ impl State {
         let known = Known::new(config.admin_token.as_ref().map(crate::config::Secret::expose));
         known.reload_revoked(&store, now).await?;
         let base_url = config.base_url(bound);
-        let pages = Pages::render(&catalogue, &base_url);
+        let pages = Pages::render(&catalogue, &base_url, config.sign_in);
         let state = Arc::new(Self {
             known: Arc::new(known),
             issuers: Issuers::new(&config.issuers)?,

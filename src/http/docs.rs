@@ -30,11 +30,14 @@ const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 const OPENAPI: &str = "/openapi.json";
 
 impl Pages {
-    pub fn render(catalogue: &Catalogue, base_url: &str) -> Self {
+    pub fn render(catalogue: &Catalogue, base_url: &str, sign_in: bool) -> Self {
+        let sign_in = if sign_in { include_str!("connect_sign_in.html") } else { "" };
         Self {
             tools: listed(catalogue),
             openapi: openapi::document(catalogue, base_url).into(),
-            root: include_str!("connect.html").replace("{base_url}", base_url),
+            root: include_str!("connect.html")
+                .replace("{sign_in}", sign_in)
+                .replace("{base_url}", base_url),
             install: install_script(base_url),
             docs: swagger_file("index.html")
                 .map(|(_, bytes)| {

@@ -18,7 +18,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 echo "== shellcheck"
-git ls-files 'deploy/*.sh' 'scripts/*.sh' tests/real/image.sh | xargs shellcheck --severity=warning --external-sources --source-path=SCRIPTDIR
+git ls-files 'deploy/*.sh' 'scripts/*.sh' tests/real/image.sh tests/real/vps.sh | xargs shellcheck --severity=warning --external-sources --source-path=SCRIPTDIR
 
 echo "== promtool"
 promtool check rules deploy/prometheus/alerts.yml

@@ -61,6 +61,7 @@ const FOREIGN: &[&str] = &[
     "SMARTERMCP_TENANT_ID",
     "SMARTERMCP_ENDPOINT",
     "SMARTERMCP_URL",
+    "SMARTERMCP_RELEASES",
 ];
 
 /// A setting that is wrong, in one sentence for the operator.

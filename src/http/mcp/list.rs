@@ -6,16 +6,16 @@ use std::collections::HashMap;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{json, value::RawValue};
 
 use super::{
     envelope::{Envelope, Era, Fault, INVALID_PARAMS},
-    fault, json, modern, server,
+    fault, json as answer, modern, server,
 };
 use crate::{auth::Caller, http::listing, state::State, tool::Catalogue};
 
 /// How long a client may keep the list, in milliseconds. Short: scopes and switches change.
-const TTL_MS: u64 = 60_000;
+const TTL_MS: &str = "60000";
 
 /// Every tool as the list shows it.
 pub type Listed = HashMap<&'static str, Box<RawValue>>;
@@ -56,11 +56,10 @@ pub fn serve(state: &State, caller: &Caller, era: Era, envelope: &Envelope<'_>) 
     if modern(era) {
         out.push_str(r#""resultType":"complete","#);
     }
-    out.push_str(&format!(
-        r#""_meta":{{"{}":{}}},"ttlMs":{TTL_MS},"cacheScope":"private","tools":["#,
-        server::SERVER_INFO,
-        server::info_json()
-    ));
+    let meta = json!({ server::SERVER_INFO: server::info_json() }).to_string();
+    for part in [r#""_meta":"#, &meta, r#","ttlMs":"#, TTL_MS, r#","cacheScope":"private","tools":["#] {
+        out.push_str(part);
+    }
     for (index, tool) in tools.into_iter().enumerate() {
         if index > 0 {
             out.push(',');
@@ -68,5 +67,5 @@ pub fn serve(state: &State, caller: &Caller, era: Era, envelope: &Envelope<'_>) 
         out.push_str(tool);
     }
     out.push_str("]}}");
-    json(StatusCode::OK, out)
+    answer(StatusCode::OK, out)
 }

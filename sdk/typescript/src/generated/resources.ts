@@ -12,6 +12,10 @@ import type {
   AnalyticsKpisResult,
   AnalyticsReportsParameters,
   AnalyticsReportsResult,
+  Application,
+  ApplicationsListParameters,
+  ApplicationsListResult,
+  ApplicationsRevokeParameters,
   AuditEntry,
   AuditListParameters,
   AuditListResult,
@@ -69,6 +73,11 @@ import type {
   KpisListParameters,
   KpisListResult,
   KpisSetParameters,
+  Member,
+  MembersInviteParameters,
+  MembersListParameters,
+  MembersListResult,
+  MembersRemoveParameters,
   Service,
   ServiceHealth,
   ServicesDeleteParameters,
@@ -218,6 +227,39 @@ export class KpisResource {
    */
   set(parameters: KpisSetParameters, options?: CallOptions): Promise<Kpi> {
     return this.#transport.call(operations.kpisSet, parameters, options);
+  }
+}
+
+/** `client.applications` */
+export class ApplicationsResource {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /**
+   * List the applications that are connected to a tenant, whoever allowed them: their names, scopes, and when they were last used.
+   *
+   * Example: `{"limit": 20}`.
+   *
+   * Needs the scope `admin:tenants`.
+   *
+   * The tool `applications_list`, since version 1.0.0 of the gateway.
+   */
+  list(parameters: ApplicationsListParameters = {}, options?: CallOptions): PagePromise<Application, ApplicationsListResult> {
+    return this.#transport.list(operations.applicationsList, parameters, options);
+  }
+
+  /**
+   * Take a connected application's access away. It is refused everywhere within a second, and can ask its member again.
+   *
+   * Needs the scope `admin:tenants`.
+   *
+   * The tool `applications_revoke`, since version 1.0.0 of the gateway.
+   */
+  revoke(parameters: ApplicationsRevokeParameters, options?: CallOptions): Promise<void> {
+    return this.#transport.call(operations.applicationsRevoke, parameters, options);
   }
 }
 
@@ -676,6 +718,53 @@ export class InfraResource {
   }
 }
 
+/** `client.members` */
+export class MembersResource {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /**
+   * List a tenant's members: who is invited, who has joined, and the most that each can allow an application.
+   *
+   * Example: `{"limit": 20}`.
+   *
+   * Needs the scope `admin:tenants`.
+   *
+   * The tool `members_list`, since version 1.0.0 of the gateway.
+   */
+  list(parameters: MembersListParameters = {}, options?: CallOptions): PagePromise<Member, MembersListResult> {
+    return this.#transport.list(operations.membersList, parameters, options);
+  }
+
+  /**
+   * Invite somebody by e-mail address to sign in and connect applications of his own to the tenant. No message is sent.
+   *
+   * The first account of the operator's OpenID provider that has this address, verified, takes the invitation; no other can afterwards.
+   * Nobody invites to scopes that he does not hold himself. Example: `{"email": "ana@luna.cl", "scopes": ["read:crm", "read:analytics"]}`.
+   *
+   * Needs the scope `admin:tenants`.
+   *
+   * The tool `members_invite`, since version 1.0.0 of the gateway.
+   */
+  invite(parameters: MembersInviteParameters, options?: CallOptions): Promise<Member> {
+    return this.#transport.call(operations.membersInvite, parameters, options);
+  }
+
+  /**
+   * Remove a member, invited or joined. The applications that he has connected lose their access within a second.
+   *
+   * Needs the scope `admin:tenants`.
+   *
+   * The tool `members_remove`, since version 1.0.0 of the gateway.
+   */
+  remove(parameters: MembersRemoveParameters, options?: CallOptions): Promise<void> {
+    return this.#transport.call(operations.membersRemove, parameters, options);
+  }
+}
+
 /** `client.services` */
 export class ServicesResource {
   readonly #transport: Transport;
@@ -1091,7 +1180,7 @@ export class TokensResource {
   }
 
   /**
-   * Revoke a token. It is refused everywhere within a second.
+   * Revoke a token. It is refused everywhere within a second, and so are the applications that were connected with it.
    *
    * Needs the scope `admin:tenants`.
    *
@@ -1128,6 +1217,7 @@ export class TokensResource {
 export class Resources {
   readonly analytics: AnalyticsResource;
   readonly kpis: KpisResource;
+  readonly applications: ApplicationsResource;
   readonly audit: AuditResource;
   readonly bots: BotsResource;
   readonly connections: ConnectionsResource;
@@ -1136,6 +1226,7 @@ export class Resources {
   readonly docs: DocsResource;
   readonly generate: GenerateResource;
   readonly infra: InfraResource;
+  readonly members: MembersResource;
   readonly services: ServicesResource;
   readonly support: SupportResource;
   readonly switches: SwitchesResource;
@@ -1147,6 +1238,7 @@ export class Resources {
   constructor(transport: Transport) {
     this.analytics = new AnalyticsResource(transport);
     this.kpis = new KpisResource(transport);
+    this.applications = new ApplicationsResource(transport);
     this.audit = new AuditResource(transport);
     this.bots = new BotsResource(transport);
     this.connections = new ConnectionsResource(transport);
@@ -1155,6 +1247,7 @@ export class Resources {
     this.docs = new DocsResource(transport);
     this.generate = new GenerateResource(transport);
     this.infra = new InfraResource(transport);
+    this.members = new MembersResource(transport);
     this.services = new ServicesResource(transport);
     this.support = new SupportResource(transport);
     this.switches = new SwitchesResource(transport);

@@ -82,6 +82,29 @@ export interface AnalyticsReportsResult {
   readonly truncated: boolean;
 }
 
+/** An application that was connected on the sign-in page. */
+export interface Application {
+  readonly agent?: Open<'codex' | 'gemini' | 'copilot'> | null;
+  readonly clientId: string;
+  /** What it calls itself. */
+  readonly clientName: string;
+  readonly createdAt: string;
+  /** When it ends, unless it is revoked before. */
+  readonly expiresAt: string;
+  /** Who allowed it: `token/` and the token's id, or `member/` and the member's. */
+  readonly grantedBy: string;
+  /** What the audit and usage call its calls by. */
+  readonly id: string;
+  /** When it was last used, within half a minute. */
+  readonly lastUsedAt: string | null;
+  readonly scopes: Open<'read:services' | 'write:services' | 'read:workflows' | 'write:workflows' | 'read:analytics' | 'read:crm' | 'write:crm' | 'read:support' | 'read:bots' | 'write:bots' | 'admin:tenants'>[];
+  /** A tenant: a UUID v4, as the platform has it. */
+  readonly tenantId: string;
+}
+
+/** Connected applications, by id. */
+export type ApplicationsListResult = Page<Application>;
+
 /** One call. */
 export interface AuditEntry {
   readonly agent: string | null;
@@ -579,6 +602,23 @@ export interface InfraStatusResult {
   readonly warnings: string[];
 }
 
+/** A member. */
+export interface Member {
+  readonly createdAt: string;
+  readonly createdBy: string;
+  readonly email: string;
+  readonly id: string;
+  /** The most that this member can allow an application. */
+  readonly scopes: Open<'read:services' | 'write:services' | 'read:workflows' | 'write:workflows' | 'read:analytics' | 'read:crm' | 'write:crm' | 'read:support' | 'read:bots' | 'write:bots' | 'admin:tenants'>[];
+  /** invited, or joined from the first sign-in on. */
+  readonly status: string;
+  /** A tenant: a UUID v4, as the platform has it. */
+  readonly tenantId: string;
+}
+
+/** Members, by id. */
+export type MembersListResult = Page<Member>;
+
 /** A service. */
 export interface Service {
   /** As Docker sees it; `services_health` asks the service itself too. */
@@ -988,6 +1028,24 @@ export interface AnalyticsReportsParameters {
   format?: 'json' | 'csv' | 'markdown' | null | undefined;
 }
 
+/** What `applications.list` takes. */
+export interface ApplicationsListParameters {
+  /** The tenant, by id or slug; the caller's own unless said. */
+  tenantId?: string | null | undefined;
+  /** How many at most; 100 unless said. */
+  limit?: number | null | undefined;
+  /** `next_cursor` of the page before; leave it out for the first page. */
+  cursor?: string | null | undefined;
+}
+
+/** What `applications.revoke` takes. */
+export interface ApplicationsRevokeParameters {
+  /** The application's id, as `applications_list` answers it. */
+  id: string;
+  /** The tenant, by id or slug; the caller's own unless said. */
+  tenantId?: string | null | undefined;
+}
+
 /** What `audit.list` takes. */
 export interface AuditListParameters {
   /** Only calls with this outcome. */
@@ -1188,6 +1246,34 @@ export interface InfraMetricsParameters {
   metric?: 'cpu' | 'memory' | 'disk' | 'network' | 'all' | null | undefined;
   /** How far back, e.g. `24h`; the last hour unless said. */
   period?: '1h' | '6h' | '24h' | '7d' | null | undefined;
+}
+
+/** What `members.list` takes. */
+export interface MembersListParameters {
+  /** The tenant, by id or slug; the caller's own unless said. */
+  tenantId?: string | null | undefined;
+  /** How many at most; 100 unless said. */
+  limit?: number | null | undefined;
+  /** `next_cursor` of the page before; leave it out for the first page. */
+  cursor?: string | null | undefined;
+}
+
+/** What `members.invite` takes. */
+export interface MembersInviteParameters {
+  /** The address that the person has at the OpenID provider, e.g. `ana@luna.cl`. */
+  email: string;
+  /** The most that he may allow an application; a `write:` scope includes its `read:` twin. Not `admin:tenants`. */
+  scopes: readonly ('read:services' | 'write:services' | 'read:workflows' | 'write:workflows' | 'read:analytics' | 'read:crm' | 'write:crm' | 'read:support' | 'read:bots' | 'write:bots' | 'admin:tenants')[];
+  /** The tenant, by id or slug; the caller's own unless said. */
+  tenantId?: string | null | undefined;
+}
+
+/** What `members.remove` takes. */
+export interface MembersRemoveParameters {
+  /** The member's id, as `members_list` answers it. */
+  id: string;
+  /** The tenant, by id or slug; the caller's own unless said. */
+  tenantId?: string | null | undefined;
 }
 
 /** What `services.list` takes. */

@@ -25,6 +25,12 @@ KPIS_SET = Operation(
 ANALYTICS_REPORTS = Operation(
     "analytics.reports", "analytics_reports", "POST", "/api/v1/analytics/reports", False, "1.0.0"
 )
+APPLICATIONS_LIST = Operation(
+    "applications.list", "applications_list", "GET", "/api/v1/applications", False, "1.0.0"
+)
+APPLICATIONS_REVOKE = Operation(
+    "applications.revoke", "applications_revoke", "DELETE", "/api/v1/applications/{id}", True, "1.0.0"
+)
 AUDIT_LIST = Operation(
     "audit.list", "audit_list", "GET", "/api/v1/audit", False, "1.0.0"
 )
@@ -99,6 +105,15 @@ INFRA_METRICS = Operation(
 )
 INFRA_STATUS = Operation(
     "infra.status", "infra_status", "GET", "/api/v1/infra/status", False, "1.0.0"
+)
+MEMBERS_LIST = Operation(
+    "members.list", "members_list", "GET", "/api/v1/members", False, "1.0.0"
+)
+MEMBERS_INVITE = Operation(
+    "members.invite", "members_invite", "POST", "/api/v1/members", True, "1.0.0"
+)
+MEMBERS_REMOVE = Operation(
+    "members.remove", "members_remove", "DELETE", "/api/v1/members/{id}", True, "1.0.0"
 )
 SERVICES_LIST = Operation(
     "services.list", "services_list", "GET", "/api/v1/services", False, "1.0.0"
@@ -195,6 +210,8 @@ ALL = (
     KPIS_DELETE,
     KPIS_SET,
     ANALYTICS_REPORTS,
+    APPLICATIONS_LIST,
+    APPLICATIONS_REVOKE,
     AUDIT_LIST,
     BOTS_LIST,
     BOTS_ANALYTICS,
@@ -220,6 +237,9 @@ ALL = (
     GENERATE_N8N_WORKFLOW,
     INFRA_METRICS,
     INFRA_STATUS,
+    MEMBERS_LIST,
+    MEMBERS_INVITE,
+    MEMBERS_REMOVE,
     SERVICES_LIST,
     SERVICES_HEALTH,
     SERVICES_DELETE,

@@ -22,6 +22,11 @@ class SmarterMCP(Base):
         return Analytics(self._core)
 
     @cached_property
+    def applications(self) -> Applications:
+        """`list`, `revoke`."""
+        return Applications(self._core)
+
+    @cached_property
     def audit(self) -> Audit:
         """`list`."""
         return Audit(self._core)
@@ -65,6 +70,11 @@ class SmarterMCP(Base):
     def kpis(self) -> Kpis:
         """`list`, `delete`, `set`."""
         return Kpis(self._core)
+
+    @cached_property
+    def members(self) -> Members:
+        """`list`, `invite`, `remove`."""
+        return Members(self._core)
 
     @cached_property
     def services(self) -> Services:
@@ -185,6 +195,73 @@ class Analytics:
             timeout: Seconds for an attempt; the client's own unless said.
         """
         return self._core.call(operations.ANALYTICS_REPORTS, types.AnalyticsReportsResult, {"query": query, "format": format}, timeout)
+
+
+class Applications:
+    """`client.applications`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def list(
+        self,
+        *,
+        tenant_id: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        timeout: float | None = None,
+    ) -> types.ApplicationsListResult:
+        """List the applications that are connected to a tenant, whoever allowed them: their names, scopes, and when they
+        were last used.
+
+        Example: `{"limit": 20}`.
+
+        Needs the scope `admin:tenants`.
+
+        Args:
+            tenant_id: The tenant, by id or slug; the caller's own unless said.
+            limit: How many at most; 100 unless said.
+            cursor: `next_cursor` of the page before; leave it out for the first page.
+            timeout: Seconds for an attempt; the client's own unless said.
+        """
+        return self._core.call(operations.APPLICATIONS_LIST, types.ApplicationsListResult, {"tenant_id": tenant_id, "limit": limit, "cursor": cursor}, timeout)
+
+    def list_all(
+        self,
+        *,
+        tenant_id: str | None = None,
+        page_size: int | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[types.Application]:
+        """Goes through all pages of `list`, lazily: a page is asked for when the one before is used up.
+
+        Args:
+            tenant_id: The tenant, by id or slug; the caller's own unless said.
+            page_size: How many a page has at most; the gateway's own choice unless said.
+            timeout: Seconds for an attempt; the client's own unless said.
+        """
+        return self._core.pages(operations.APPLICATIONS_LIST, types.ApplicationsListResult, {"tenant_id": tenant_id, "limit": page_size}, timeout)
+
+    def revoke(
+        self,
+        id: str,
+        *,
+        tenant_id: str | None = None,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Take a connected application's access away. It is refused everywhere within a second, and can ask its member
+        again.
+
+        Needs the scope `admin:tenants`.
+
+        Args:
+            id: The application's id, as `applications_list` answers it.
+            tenant_id: The tenant, by id or slug; the caller's own unless said.
+            timeout: Seconds for an attempt; the client's own unless said.
+            idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
+        """
+        self._core.send(operations.APPLICATIONS_REVOKE, {"id": id, "tenant_id": tenant_id}, timeout, idempotency_key)
 
 
 class Audit:
@@ -1108,6 +1185,100 @@ class Kpis:
         return self._core.call(operations.KPIS_SET, types.Kpi, {"name": name, "card_id": card_id, "column": column, "parameters": parameters, "tenant_id": tenant_id, "unit": unit}, timeout, idempotency_key)
 
 
+class Members:
+    """`client.members`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def list(
+        self,
+        *,
+        tenant_id: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        timeout: float | None = None,
+    ) -> types.MembersListResult:
+        """List a tenant's members: who is invited, who has joined, and the most that each can allow an application.
+
+        Example: `{"limit": 20}`.
+
+        Needs the scope `admin:tenants`.
+
+        Args:
+            tenant_id: The tenant, by id or slug; the caller's own unless said.
+            limit: How many at most; 100 unless said.
+            cursor: `next_cursor` of the page before; leave it out for the first page.
+            timeout: Seconds for an attempt; the client's own unless said.
+        """
+        return self._core.call(operations.MEMBERS_LIST, types.MembersListResult, {"tenant_id": tenant_id, "limit": limit, "cursor": cursor}, timeout)
+
+    def list_all(
+        self,
+        *,
+        tenant_id: str | None = None,
+        page_size: int | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[types.Member]:
+        """Goes through all pages of `list`, lazily: a page is asked for when the one before is used up.
+
+        Args:
+            tenant_id: The tenant, by id or slug; the caller's own unless said.
+            page_size: How many a page has at most; the gateway's own choice unless said.
+            timeout: Seconds for an attempt; the client's own unless said.
+        """
+        return self._core.pages(operations.MEMBERS_LIST, types.MembersListResult, {"tenant_id": tenant_id, "limit": page_size}, timeout)
+
+    def invite(
+        self,
+        *,
+        email: str,
+        scopes: Sequence[Literal["read:services", "write:services", "read:workflows", "write:workflows", "read:analytics", "read:crm", "write:crm", "read:support", "read:bots", "write:bots", "admin:tenants"]],
+        tenant_id: str | None = None,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> types.Member:
+        """Invite somebody by e-mail address to sign in and connect applications of his own to the tenant. No message is
+        sent.
+
+        The first account of the operator's OpenID provider that has this address, verified, takes the invitation; no
+        other can afterwards.
+        Nobody invites to scopes that he does not hold himself. Example: `{"email": "ana@luna.cl", "scopes":
+        ["read:crm", "read:analytics"]}`.
+
+        Needs the scope `admin:tenants`.
+
+        Args:
+            email: The address that the person has at the OpenID provider, e.g. `ana@luna.cl`.
+            scopes: The most that he may allow an application; a `write:` scope includes its `read:` twin. Not
+                `admin:tenants`.
+            tenant_id: The tenant, by id or slug; the caller's own unless said.
+            timeout: Seconds for an attempt; the client's own unless said.
+            idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
+        """
+        return self._core.call(operations.MEMBERS_INVITE, types.Member, {"email": email, "scopes": scopes, "tenant_id": tenant_id}, timeout, idempotency_key)
+
+    def remove(
+        self,
+        id: str,
+        *,
+        tenant_id: str | None = None,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Remove a member, invited or joined. The applications that he has connected lose their access within a second.
+
+        Needs the scope `admin:tenants`.
+
+        Args:
+            id: The member's id, as `members_list` answers it.
+            tenant_id: The tenant, by id or slug; the caller's own unless said.
+            timeout: Seconds for an attempt; the client's own unless said.
+            idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
+        """
+        self._core.send(operations.MEMBERS_REMOVE, {"id": id, "tenant_id": tenant_id}, timeout, idempotency_key)
+
+
 class Services:
     """`client.services`."""
 
@@ -1809,7 +1980,8 @@ class Tokens:
         timeout: float | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Revoke a token. It is refused everywhere within a second.
+        """Revoke a token. It is refused everywhere within a second, and so are the applications that were connected with
+        it.
 
         Needs the scope `admin:tenants`.
 

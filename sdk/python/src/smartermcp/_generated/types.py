@@ -21,6 +21,8 @@ __all__ = [
     "AnalyticsKpisResult",
     "AnalyticsReportsQuestion",
     "AnalyticsReportsResult",
+    "Application",
+    "ApplicationsListResult",
     "AuditEntry",
     "AuditListResult",
     "Bot",
@@ -73,6 +75,8 @@ __all__ = [
     "InfraStatusServices",
     "Kpi",
     "KpisListResult",
+    "Member",
+    "MembersListResult",
     "Service",
     "ServiceHealth",
     "ServicesDeployResult",
@@ -210,6 +214,37 @@ class AnalyticsReportsResult(Result):
     """The saved question that answered."""
     sql: str | None = None
     """The query that was written and answered."""
+
+
+class Application(Result):
+    """An application that was connected on the sign-in page."""
+
+    client_id: str
+    client_name: str
+    """What it calls itself."""
+    created_at: str
+    expires_at: str
+    """When it ends, unless it is revoked before."""
+    granted_by: str
+    """Who allowed it: `token/` and the token's id, or `member/` and the member's."""
+    id: str
+    """What the audit and usage call its calls by."""
+    last_used_at: str | None = None
+    """When it was last used, within half a minute."""
+    scopes: List[Union[Literal["read:services", "write:services", "read:workflows", "write:workflows", "read:analytics", "read:crm", "write:crm", "read:support", "read:bots", "write:bots", "admin:tenants"], str]]
+    tenant_id: str
+    """A tenant: a UUID v4, as the platform has it."""
+    agent: Union[Literal["codex", "gemini", "copilot"], str] | None = None
+
+
+class ApplicationsListResult(Page[Application]):
+    """Connected applications, by id."""
+
+    _ITEMS: ClassVar[str] = "applications"
+
+    applications: List[Application]
+    next_cursor: str | None = None
+    """Pass it as `cursor` for the next page; absent on the last."""
 
 
 class AuditEntry(Result):
@@ -823,6 +858,31 @@ class InfraStatusResult(Result):
     """`down` when one of the tenant's hosts does not answer Prometheus. Without Prometheus, `up` when Docker answers."""
     warnings: List[str]
     """What Prometheus says against its own answer."""
+
+
+class Member(Result):
+    """A member."""
+
+    created_at: str
+    created_by: str
+    email: str
+    id: str
+    scopes: List[Union[Literal["read:services", "write:services", "read:workflows", "write:workflows", "read:analytics", "read:crm", "write:crm", "read:support", "read:bots", "write:bots", "admin:tenants"], str]]
+    """The most that this member can allow an application."""
+    status: str
+    """invited, or joined from the first sign-in on."""
+    tenant_id: str
+    """A tenant: a UUID v4, as the platform has it."""
+
+
+class MembersListResult(Page[Member]):
+    """Members, by id."""
+
+    _ITEMS: ClassVar[str] = "members"
+
+    members: List[Member]
+    next_cursor: str | None = None
+    """Pass it as `cursor` for the next page; absent on the last."""
 
 
 class Service(Result):

@@ -59,7 +59,7 @@ enum Command {
     /// Be an MCP server over standard input and output, for a host that cannot sign in: a bridge to the gateway at `SMARTERMCP_ENDPOINT`,
     /// as the token of `SMARTERMCP_API_TOKEN`. Reads no other setting.
     Stdio {
-        /// The gateway's address; `SMARTERMCP_ENDPOINT`, or <https://mcp.smarterbot.cl>, unless said.
+        /// The gateway's address; `SMARTERMCP_ENDPOINT`, or `https://mcp.smarterbot.cl`, unless said.
         #[arg(long, value_name = "URL")]
         endpoint: Option<String>,
     },

@@ -109,7 +109,7 @@ impl State {
             known: Arc::new(known),
             issuers: Issuers::new(&config.issuers)?,
             connections: Connections::new(backends::kinds(), config.network.clone()),
-            oauth_clients: Clients::new(&config, &base_url)?,
+            oauth_clients: Clients::new(&config, &base_url),
             openid: config.openid.as_ref().map(openid::Provider::new).transpose()?,
             health: Health::new(&config.services, clock.clone()),
             freshness: Freshness::new(revision, matches!(config.database, Database::Postgres { .. }), clock.clone()),

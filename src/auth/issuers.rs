@@ -47,12 +47,12 @@ const NAME_MAX: usize = 100;
 #[derive(Debug)]
 pub struct Issuers {
     all: Vec<Known>,
-    http: reqwest::Client,
 }
 
 /// One, with the keys that it has published.
 struct Known {
     issuer: Issuer,
+    http: reqwest::Client,
     keys: ArcSwap<Vec<Key>>,
     /// When its keys were last asked for, epoch milliseconds.
     asked_at: Mutex<Option<i64>>,
@@ -73,15 +73,18 @@ impl std::fmt::Debug for Known {
 
 impl Issuers {
     pub fn new(issuers: &[Issuer]) -> Result<Self> {
+        if issuers.is_empty() {
+            // A machine without authorities' certificates can have all else.
+            return Ok(Self { all: Vec::new() });
+        }
+        let http = client()?;
         let all = issuers.iter().map(|issuer| Known {
             issuer: issuer.clone(),
+            http: http.clone(),
             keys: ArcSwap::default(),
             asked_at: Mutex::default(),
         });
-        Ok(Self {
-            all: all.collect(),
-            http: client()?,
-        })
+        Ok(Self { all: all.collect() })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -92,7 +95,7 @@ impl Issuers {
     pub async fn refresh(&self, state: &State) {
         futures::future::join_all(self.all.iter().map(|known| async {
             let mut asked_at = known.asked_at.lock().await;
-            known.fetch(&self.http, state, &mut asked_at).await;
+            known.fetch(state, &mut asked_at).await;
         }))
         .await;
     }
@@ -109,7 +112,7 @@ impl Issuers {
         let Some(known) = self.all.iter().find(|known| said == Some(&known.issuer.url)) else {
             return Ok(None);
         };
-        if !known.has_signed(&self.http, state, jws, now).await {
+        if !known.has_signed(state, jws, now).await {
             return Ok(None);
         }
         match known.caller(state, &claims, now).await? {
@@ -124,14 +127,14 @@ impl Issuers {
 }
 
 impl Known {
-    async fn has_signed(&self, http: &reqwest::Client, state: &State, jws: &Jws<'_>, now: i64) -> bool {
+    async fn has_signed(&self, state: &State, jws: &Jws<'_>, now: i64) -> bool {
         if let Some(key) = self.key(jws) {
             return key.has_signed(jws);
         }
         let mut asked_at = self.asked_at.lock().await;
         // Whoever waited for another's question finds the answer.
         if self.key(jws).is_none() && asked_at.is_none_or(|at| now - at >= ASKED_AGAIN_MS) {
-            self.fetch(http, state, &mut asked_at).await;
+            self.fetch(state, &mut asked_at).await;
         }
         drop(asked_at);
         self.key(jws).is_some_and(|key| key.has_signed(jws))
@@ -141,9 +144,9 @@ impl Known {
         key_of(&self.keys.load(), jws).cloned()
     }
 
-    async fn fetch(&self, http: &reqwest::Client, state: &State, asked_at: &mut Option<i64>) {
+    async fn fetch(&self, state: &State, asked_at: &mut Option<i64>) {
         *asked_at = Some(state.clock.millis());
-        match fetch(http, &self.issuer).await {
+        match fetch(&self.http, &self.issuer).await {
             Ok(keys) => {
                 if keys != **self.keys.load() {
                     self.keys.store(Arc::new(keys));

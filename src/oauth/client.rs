@@ -4,7 +4,12 @@
 //! Document is fetched from the address that is the client's id, on the word of a stranger: never from inside a private network,
 //! never over a redirect, within a size and a time, and seldom from one address. No client has a secret: PKCE is what binds a code to it.
 
-use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use governor::Quota;
 use http::{StatusCode, header};
@@ -122,7 +127,8 @@ fn is_invisible(letter: char) -> bool {
 
 /// What is kept of clients, and what guards their registration.
 pub struct Clients {
-    http: reqwest::Client,
+    /// Made at the first document: a machine without authorities' certificates can have all else.
+    http: OnceLock<reqwest::Client>,
     guard: Guard,
     /// Over http on this machine, for development, documents may be too.
     local: bool,
@@ -148,7 +154,7 @@ impl std::fmt::Debug for Clients {
 }
 
 impl Clients {
-    pub fn new(config: &Config, base_url: &str) -> Result<Self> {
+    pub fn new(config: &Config, base_url: &str) -> Self {
         let local = Url::parse(base_url).is_ok_and(|base| is_native(&base));
         // What the operator allows to backends is not allowed to strangers.
         let own: Vec<ipnet::IpNet> = match local {
@@ -159,15 +165,15 @@ impl Clients {
             false => Vec::new(),
         };
         let guard = Guard::new(&own, &[], config.network.dns.clone());
-        Ok(Self {
-            http: Connections::stranger(&guard)?,
+        Self {
+            http: OnceLock::new(),
             guard,
             local,
             documents: Cache::new(KEPT),
             fetches: Semaphore::new(FETCHES),
             registrations: Flood::new(REGISTRATIONS, ("registrations of clients", "register once")),
             fetched: Flood::new(DOCUMENTS, ("documents of clients to fetch", "try again")),
-        })
+        }
     }
 
     /// The client of this id.
@@ -247,7 +253,14 @@ impl Clients {
         self.guard
             .check_literal(&url)
             .map_err(|refused| unfetched("its address is not a public one").because(refused))?;
-        let sent = self.http.get(url).header(header::ACCEPT, "application/json").send().await;
+        let http = match self.http.get() {
+            Some(http) => http,
+            None => {
+                let made = Connections::stranger(&self.guard)?;
+                self.http.get_or_init(|| made)
+            }
+        };
+        let sent = http.get(url).header(header::ACCEPT, "application/json").send().await;
         let mut response = sent.map_err(|error| unfetched("it cannot be reached").because(chain(&error.without_url())))?;
         match response.status() {
             StatusCode::OK => {}

@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit build run bench openapi sdk claude-config clients test-real test-real-docker test-real-prometheus test-real-replicas test-real-odoo test-real-image test-real-vps test-vault test-faults test-prepare release deploy-vps check-deploy
+.PHONY: help demo test lint unit build run bench openapi sdk claude-config clients test-real test-real-docker test-real-prometheus test-real-replicas test-real-odoo test-real-image test-real-vps test-vault test-faults test-prepare release deploy-vps check-deploy screenshots
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -63,6 +63,9 @@ sdk: ## Write the generated code of both SDKs anew from openapi/smartermcp.json
 
 claude-config: ## Print the lines for Claude Desktop (SMARTERMCP_URL, SMARTERMCP_API_TOKEN)
 	@scripts/claude-config.sh
+
+screenshots: ## Take the pictures of the sign-in pages in docs/images anew
+	@scripts/screenshots.sh
 
 # How long the faults go on; SEED repeats those of an earlier run.
 SECS ?= 300

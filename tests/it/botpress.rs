@@ -440,7 +440,7 @@ async fn a_test_of_the_connection_says_which_part_is_wrong() {
         "{}",
         wrong.text
     );
-    assert!(!wrong.text.contains("-7f"));
+    assert!(!wrong.text.contains("wrong-7f"));
 
     connect(&app, &tenant, &url, TOKEN, "wkspace_other").await.assert_status(200);
     let elsewhere = test(&app, &tenant).await;

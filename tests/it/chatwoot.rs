@@ -507,7 +507,7 @@ async fn a_test_of_the_connection_says_which_part_is_wrong() {
     wrong.assert_problem(502, "credential_refused");
     let said = wrong.json["detail"].as_str().unwrap();
     assert!(said.contains("access token") && said.contains("underscores"), "{said}");
-    assert!(!wrong.text.contains("-7f"), "{}", wrong.text);
+    assert!(!wrong.text.contains("wrong-7f"), "{}", wrong.text);
 
     connect(&app, &tenant, &url, json!({ "access_token": TOKEN, "account_id": 4 }))
         .await

@@ -1029,7 +1029,7 @@ async fn the_key_is_sent_as_each_protocol_has_it_and_neither_key_nor_trace_is_sh
         ];
         for answer in shown {
             assert!(
-                !answer.text.contains("5f1c") && !answer.text.contains("Traceback") && !answer.text.contains("secret-path"),
+                !answer.text.contains("key-5f1c") && !answer.text.contains("Traceback") && !answer.text.contains("secret-path"),
                 "{}",
                 answer.text
             );

@@ -136,6 +136,11 @@ def test_the_async_client_does_the_same(async_client: AsyncSmarterMCP, world: Wo
     asyncio.run(use())
 
 
+def test_an_item_with_a_comma_stays_one_item(client: SmarterMCP) -> None:
+    with pytest.raises(errors.InvalidInputError, match="no 'revenue_mtd,conversion_rate'"):
+        client.analytics.kpis(kpis=["revenue_mtd,conversion_rate"])
+
+
 def test_a_filter_is_an_object_in_a_query(client: SmarterMCP) -> None:
     leads = client.crm.contacts.list(filter={"country": "CL", "type": "lead"})
     assert 0 < len(leads) < len(client.crm.contacts.list())

@@ -98,10 +98,12 @@ def _segment(operation: Operation, name: str, value: Any) -> str:
 
 
 def _pairs(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """As a query. A list is written `name[]`: the gateway cuts what is written otherwise at commas."""
     pairs: list[tuple[str, str]] = []
     for name, value in parameters.items():
         values: list[Any] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
-        pairs += [(name, one if isinstance(one, str) else json.dumps(one, allow_nan=False, ensure_ascii=False)) for one in values]
+        written = f"{name}[]" if isinstance(value, list) else name
+        pairs += [(written, one if isinstance(one, str) else json.dumps(one, allow_nan=False, ensure_ascii=False)) for one in values]
     return pairs
 
 

@@ -27,6 +27,8 @@ use crate::{
 
 /// The interface says a second; a machine that compiles beside gets another.
 const SOON: Duration = Duration::from_secs(2);
+/// Epoch milliseconds far ahead.
+const LATER: i64 = 9_000_000_000_000;
 const TRIGGER: &str = "/api/v1/workflows/wf_backup_db/trigger";
 
 /// Three gateways over one database, of which the first may be stopped by its test.
@@ -490,11 +492,17 @@ async fn the_database_itself_keeps_tenants_apart_also_from_the_owner_of_the_tabl
         let switch = json!({ "tenant_id": tenant.id, "tool": "workflows_create", "reason": "to have a row" });
         app.operator().post("/api/v1/switches", switch).await.assert_status(201);
         let mut connection = servers::past_the_gateway(app.folder()).await;
-        let service = format!(
-            "insert into services (tenant_id, id, name, kind, settings, created_at, updated_at) values ('{}', 'svc', 'S', 'n8n', '{{}}', 1, 1)",
-            tenant.id
+        // What only a backend or a browser would bring, past the gateway.
+        let id = &tenant.id;
+        let rows = format!(
+            "insert into services (tenant_id, id, name, kind, settings, created_at, updated_at) values ('{id}', 'svc', 'S', 'n8n', '{{}}', 1, 1); \
+             insert into members (tenant_id, id, email, scopes, created_at, created_by) values ('{id}', 'm', 'ana@luna.cl', 'read:crm', 1, 'x'); \
+             insert into grants (tenant_id, id, client_id, client_name, resource, scopes, granted_by, created_at, expires_at) \
+             values ('{id}', 'g', 'c', 'C', 'r', 'read:crm', 'member/m', 1, {LATER}); \
+             insert into authorization_codes (hash, tenant_id, request, expires_at) values ('code of {id}', '{id}', '{{}}', {LATER}); \
+             insert into refresh_tokens (hash, tenant_id, grant_id, created_at, expires_at) values ('token of {id}', '{id}', 'g', 1, {LATER})"
         );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(service)).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&mut connection).await.unwrap();
         app.operator()
             .for_tenant(&tenant.id)
             .put("/api/v1/analytics/kpis/revenue_mtd", json!({ "card_id": 1 }))

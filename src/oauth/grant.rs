@@ -12,7 +12,7 @@ use super::{
     request::{self, Asked},
 };
 use crate::{
-    auth::{Agent, KnownTenant, Scope, Scopes},
+    auth::{Agent, KnownTenant, Scopes},
     error::{Error, Kind, Result},
     id::{TenantId, TokenId},
     limits::Custom,
@@ -189,9 +189,4 @@ pub async fn giver(tx: &mut Tx, tenant: TenantId, by: &GrantedBy, now: i64) -> R
             }))
         }
     }
-}
-
-/// The scopes that can be granted at all where nothing else bounds them.
-pub fn business() -> Scopes {
-    Scope::ALL.into_iter().filter(|scope| *scope != Scope::AdminTenants).collect()
 }

@@ -159,7 +159,7 @@ pub fn asked_scopes(text: &str) -> Option<Scopes> {
         .map(|name| name.parse::<Scope>().ok())
         .collect::<Option<Vec<_>>>()?;
     match named.is_empty() {
-        true => Some(super::grant::business()),
+        true => Some(Scopes::business()),
         false => Some(named.into_iter().collect()),
     }
 }

@@ -811,7 +811,7 @@ pub async fn allowed(app: &App, pasted: &User, query: &str) -> Url {
         tenant,
         by: GrantedBy::Token(me.json["token_id"].as_str().unwrap().parse().unwrap()),
         name: "test".to_owned(),
-        scopes: grant::business(),
+        scopes: smartermcp::auth::Scopes::business(),
         agent: None,
         limits: None,
         until: i64::MAX,

@@ -194,6 +194,19 @@ impl Error {
         .because(source)
     }
 
+    /// An HTTP client could not be made: mostly of a machine that knows no certificate authority.
+    pub fn no_client(source: reqwest::Error) -> Self {
+        // rustls-platform-verifier's word, which has no type of its own to match.
+        if chain(&source).contains("No CA certificates") {
+            return Self::unavailable(
+                "This machine has no certificate authorities, so that no https address can be trusted. \
+                 What would be right: install the package ca-certificates, or name a bundle in SSL_CERT_FILE",
+            )
+            .because(source);
+        }
+        Self::internal(source)
+    }
+
     /// What the log should say beside the caller's message. Never a secret.
     #[must_use]
     pub fn because(mut self, source: impl Into<Source>) -> Self {

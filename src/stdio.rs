@@ -352,7 +352,7 @@ impl Bridge {
             builder = builder.no_proxy();
         }
         Ok(Self {
-            http: builder.build().map_err(Error::internal)?,
+            http: builder.build().map_err(Error::no_client)?,
             endpoint,
             agreed: ArcSwapOption::empty(),
             places: Semaphore::new(AT_ONCE),

@@ -268,7 +268,7 @@ pub fn client() -> Result<reqwest::Client> {
         .redirect(reqwest::redirect::Policy::none())
         .timeout(PATIENCE)
         .build()
-        .map_err(Error::internal)
+        .map_err(Error::no_client)
 }
 
 /// The keys that an issuer publishes, of those that we can verify with.

@@ -363,14 +363,14 @@ impl Connections {
         if let Some(client) = self.clients.get(guard.key()) {
             return Ok(client.clone());
         }
-        let client = Self::builder(guard).build().map_err(Error::internal)?;
+        let client = Self::builder(guard).build().map_err(Error::no_client)?;
         self.clients.insert(guard.key().to_vec(), client.clone());
         Ok(client)
     }
 
     /// A client for addresses that strangers name: its connections are no tenant's.
     pub fn stranger(guard: &Guard) -> Result<reqwest::Client> {
-        Self::builder(guard).build().map_err(Error::internal)
+        Self::builder(guard).build().map_err(Error::no_client)
     }
 
     fn builder(guard: &Guard) -> reqwest::ClientBuilder {

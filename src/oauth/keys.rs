@@ -8,8 +8,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use ed25519_dalek::{Signature, Verifier, VerifyingKey};
 use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Header,
+    Algorithm, EncodingKey, Header,
     jwk::{AlgorithmParameters, Jwk},
 };
 use serde::Serialize;
@@ -64,7 +65,8 @@ struct Held {
 struct Key {
     id: String,
     public: String,
-    verifies: DecodingKey,
+    /// Read once: `jsonwebtoken` would read it for each signature, a tenth of what verifying costs.
+    verifies: VerifyingKey,
     /// `None`: it is sealed under a master key that this process does not have.
     signs: Option<EncodingKey>,
     signs_from: i64,
@@ -155,11 +157,17 @@ impl Keys {
             .keys
             .iter()
             .find(|key| key.id == id && key.ends_at.is_none_or(|end| now < end))?;
-        Some(jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.verifies, Algorithm::EdDSA).unwrap_or(false))
+        Some(key.has_signed(message, signature))
     }
 }
 
 impl Key {
+    fn has_signed(&self, message: &str, signature: &str) -> bool {
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok();
+        let signature = signature.and_then(|bytes| Signature::from_slice(&bytes).ok());
+        signature.is_some_and(|signature| self.verifies.verify(message.as_bytes(), &signature).is_ok())
+    }
+
     /// RFC 8037 §2.
     fn shown(&self) -> serde_json::Value {
         json!({ "kty": "OKP", "crv": "Ed25519", "x": self.public, "kid": self.id, "use": "sig", "alg": "EdDSA" })
@@ -237,9 +245,8 @@ async fn make(tx: &mut Tx, secrets: &Secrets, now: i64, signs_from: i64) -> Resu
 
 async fn open(secrets: &Secrets, row: Row) -> Result<Key> {
     let public = URL_SAFE_NO_PAD.decode(&row.public).map_err(Error::internal)?;
-    if public.len() != HALF {
-        return Err(Error::internal(format!("the signing key {} is no key", row.id)));
-    }
+    let verifies =
+        VerifyingKey::try_from(public.as_slice()).map_err(|_| Error::internal(format!("the signing key {} is no key", row.id)))?;
     let signs = match secrets.open_sealed(&signing_key_place(&row.id), &row.sealed).await {
         Ok(private) => Some(signer(&private)),
         // It verifies all the same: a master key that was replaced under this process must not lock every application out.
@@ -253,7 +260,7 @@ async fn open(secrets: &Secrets, row: Row) -> Result<Key> {
         }
     };
     Ok(Key {
-        verifies: DecodingKey::from_ed_der(&public),
+        verifies,
         id: row.id,
         public: row.public,
         signs,

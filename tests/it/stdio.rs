@@ -260,6 +260,22 @@ async fn a_setting_that_is_wrong_or_missing_is_said_at_once() {
 }
 
 #[tokio::test]
+async fn a_machine_without_certificate_authorities_is_told_what_to_install() {
+    let settings = [
+        ("SMARTERMCP_API_TOKEN", "smcp_hush"),
+        ("SSL_CERT_FILE", "/nonexistent/ca.pem"),
+        ("SSL_CERT_DIR", "/nonexistent/certs"),
+    ];
+    let output = command(&settings).stdin(Stdio::null()).output().await.unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(
+        err.contains("install the package ca-certificates") && !err.contains("hush"),
+        "{err}"
+    );
+}
+
+#[tokio::test]
 async fn what_the_gateway_refuses_says_what_to_do() {
     let app = App::start().await;
     let tenant = app.tenant("luna").await;

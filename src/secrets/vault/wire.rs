@@ -101,7 +101,7 @@ impl Wire {
             builder = builder.tls_certs_merge(roots);
         }
         Ok(Self {
-            http: builder.build().map_err(Error::internal)?,
+            http: builder.build().map_err(Error::no_client)?,
             base: server.address.clone(),
             namespace: server
                 .namespace

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::{
-    grant::{self, GrantedBy, Grantor, LIFE_MS},
+    grant::{self, GrantedBy, Grantor, LIFE_MS, Taker},
     refresh,
     request::{self, Asked, Parameters},
 };
@@ -91,7 +91,7 @@ pub async fn fetch(state: &State, client_id: &str, form: &Parameters) -> Result<
     let found = store::authorization_codes::take(&mut tx, &hash, now).await?.ok_or(UNKNOWN)?;
     if let Some(used) = found.used {
         if let Some(id) = used.grant_id {
-            grant::revoke(&mut tx, found.tenant_id, id, now).await?;
+            grant::revoke(state, &mut tx, found.tenant_id, id, Taker::Gateway).await?;
             tracing::warn!(tenant = %found.tenant_id, grant = %id, client = client_id, "an authorization code came a second time");
         }
         tx.commit().await?;
@@ -116,6 +116,17 @@ pub async fn fetch(state: &State, client_id: &str, form: &Parameters) -> Result<
     store::grants::insert(&mut tx, &row).await?;
     store::authorization_codes::became(&mut tx, &hash, row.id).await?;
     let refresh_token = refresh::first(&mut tx, &row, now).await?;
+    let giver = row.granted_by.parse::<GrantedBy>()?.audited();
+    let (id, scopes) = (row.id.to_string(), row.scopes.stored());
+    grant::note(
+        state,
+        &mut tx,
+        row.tenant_id,
+        grant::CONNECTED,
+        giver,
+        &[&id, &row.client_id, &scopes],
+    )
+    .await?;
     tx.commit().await?;
     tracing::info!(tenant = %row.tenant_id, grant = %row.id, client = row.client_id, granted_by = row.granted_by, "an application was connected");
     Ok(Fetched {

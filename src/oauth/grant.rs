@@ -13,11 +13,17 @@ use super::{
 };
 use crate::{
     auth::{Agent, KnownTenant, Scopes},
+    config,
     error::{Error, Kind, Result},
-    id::{TenantId, TokenId},
+    id::{self, TenantId, TokenId},
     limits::Custom,
     state::State,
-    store::{self, Reach, Tx, changes, grants::Row},
+    store::{
+        self, Reach, Tx,
+        audit::{Entry, Outcome},
+        changes,
+        grants::Row,
+    },
     tenant::Status,
 };
 
@@ -38,6 +44,16 @@ impl fmt::Display for GrantedBy {
         match self {
             GrantedBy::Token(id) => write!(f, "token/{id}"),
             GrantedBy::Member(id) => write!(f, "member/{id}"),
+        }
+    }
+}
+
+impl GrantedBy {
+    /// As the audit has it: a token by its id alone, as with its own calls.
+    pub(super) fn audited(&self) -> String {
+        match self {
+            GrantedBy::Token(id) => id.to_string(),
+            GrantedBy::Member(_) => self.to_string(),
         }
     }
 }
@@ -131,14 +147,63 @@ pub async fn list(state: &State, tenant: TenantId, by: Option<&GrantedBy>) -> Re
     store::grants::list(&mut tx, tenant, by.as_deref(), state.clock.millis(), "", 200).await
 }
 
+/// What the audit calls a connected application, beside the tools' names.
+pub const CONNECTED: &str = "applications_connect";
+/// What the audit calls a revocation, whether by this tool or on the page.
+pub const REVOKED: &str = "applications_revoke";
+
+/// Who takes an application's access away.
+#[derive(Clone, Copy, Debug)]
+pub enum Taker<'a> {
+    /// Whoever called the tool; its call has an audit entry of its own.
+    Tool,
+    /// Its giver, on the page.
+    Giver(&'a GrantedBy),
+    /// The application itself.
+    Application,
+    /// The gateway, because a code or a refresh token came a second time.
+    Gateway,
+}
+
 /// Takes an application's access away. Whether it had any.
-pub async fn revoke(tx: &mut Tx, tenant: TenantId, id: TokenId, now: i64) -> Result<bool> {
+pub async fn revoke(state: &State, tx: &mut Tx, tenant: TenantId, id: TokenId, taker: Taker<'_>) -> Result<bool> {
+    let now = state.clock.millis();
     let had = store::grants::revoke(tx, tenant, id, now).await?;
     if had {
-        changes::record(tx, changes::Kind::Grant, &id.to_string(), now).await?;
-        tracing::info!(%tenant, grant = %id, "an application's access was taken away");
+        let subject = id.to_string();
+        changes::record(tx, changes::Kind::Grant, &subject, now).await?;
+        let who = match taker {
+            Taker::Tool => None,
+            Taker::Giver(by) => Some(by.audited()),
+            Taker::Application => Some(subject.clone()),
+            Taker::Gateway => Some("gateway".to_owned()),
+        };
+        if let Some(who) = who {
+            note(state, tx, tenant, REVOKED, who, &[&subject]).await?;
+        }
+        tracing::info!(%tenant, grant = %id, taker = ?taker, "an application's access was taken away");
     }
     Ok(had)
+}
+
+/// Notes in the audit, in the transaction that does it, what became of a grant by no tool: no call goes through the dispatch there.
+pub(super) async fn note(state: &State, tx: &mut Tx, tenant: TenantId, what: &'static str, who: String, about: &[&str]) -> Result<()> {
+    let entry = Entry {
+        tenant: tenant.to_string(),
+        id: id::ordered().to_string(),
+        at: state.clock.millis(),
+        token: who,
+        agent: None,
+        tool: what,
+        door: "oauth",
+        arguments_hash: config::hex(&state.secrets.hash("arguments", about.join("\n").as_bytes())[..16]).to_string(),
+        outcome: Outcome::Done {
+            status: 200,
+            error: None,
+            duration_ms: 0,
+        },
+    };
+    store::audit::insert(tx, &[entry]).await
 }
 
 /// Takes away all that one giver has granted, in the transaction that takes him away.

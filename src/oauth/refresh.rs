@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{
     code::{Fetched, Refused, access},
-    grant::{self, GrantedBy},
+    grant::{self, GrantedBy, Taker},
     request::{Parameters, resource},
 };
 use crate::{
@@ -51,7 +51,7 @@ pub async fn exchange(state: &State, client_id: &str, form: &Parameters) -> Resu
         return Err(Refused::Said("invalid_grant", "the refresh token was given to another client"));
     }
     if !first && found.used_at.is_none_or(|used_at| now - used_at > OVERLAP_MS) {
-        grant::revoke(&mut tx, grant.tenant_id, grant.id, now).await?;
+        grant::revoke(state, &mut tx, grant.tenant_id, grant.id, Taker::Gateway).await?;
         tx.commit().await?;
         tracing::warn!(tenant = %grant.tenant_id, grant = %grant.id, client = client_id, "a used refresh token came again: its grant was revoked");
         return Err(Refused::Said(

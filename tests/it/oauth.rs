@@ -630,6 +630,33 @@ async fn an_application_gives_back_what_it_was_granted_rfc_7009() {
     );
 }
 
+#[tokio::test]
+async fn what_is_connected_and_what_ends_is_in_the_audit() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let given_back = flow.connected().await;
+    let (user, _) = bearer(&app, &given_back);
+    let id = async |user: &User| user.get("/api/v1/whoami").await.json["token_id"].clone();
+    let (giver, application) = (id(&flow.pasted).await, id(&user).await);
+    let refresh = given_back["refresh_token"].as_str().unwrap();
+    post(&app, "/oauth/revoke", &[("token", refresh), ("client_id", &flow.client_id)])
+        .await
+        .assert_status(200);
+    let code = flow.code().await;
+    flow.fetch(&code, &[]).await.assert_status(200);
+    assert_error(&flow.fetch(&code, &[]).await, 400, "invalid_grant");
+
+    let connected = app.audited(&flow.tenant, "applications_connect").await;
+    assert_eq!(connected.len(), 2, "{connected:?}");
+    for entry in &connected {
+        assert_eq!(entry["token"], giver, "{entry}");
+        assert_eq!((&entry["door"], &entry["outcome"]), (&json!("oauth"), &json!("ok")), "{entry}");
+    }
+    let revoked = app.audited(&flow.tenant, "applications_revoke").await;
+    let revoked: Vec<_> = revoked.iter().map(|entry| entry["token"].clone()).collect();
+    assert_eq!(revoked, [json!("gateway"), application], "newest first");
+}
+
 // Client ID Metadata Documents.
 
 /// A server of client documents, played: what it answers is made from its own address.

@@ -8,7 +8,7 @@ use crate::{
     auth::{Agent, Scope},
     error::{Error, Result},
     id::{TenantId, TokenId},
-    oauth::grant,
+    oauth::grant::{self, Taker},
     store::{self, changes, grants::Row},
     tool::{Category, Definition, Route, Tool, output::Done, page::LIMIT_DEFAULT, tool},
 };
@@ -132,7 +132,7 @@ impl Tool for RevokeApplication {
         let tenant = account.tenant(self.tenant_id.as_deref()).await?.tenant.id;
         let id = self.id.parse().map_err(|_| none())?;
         let mut tx = account.write().await?;
-        if !grant::revoke(&mut tx, tenant, id, account.now()).await? {
+        if !grant::revoke(account.state(), &mut tx, tenant, id, Taker::Tool).await? {
             return Err(none());
         }
         account.store(tx).await?;

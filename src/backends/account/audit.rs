@@ -7,6 +7,7 @@ use super::{Account, moment, page};
 use crate::{
     auth::Scope,
     error::{Error, Result},
+    oauth::grant,
     store::{self, Reach},
     tool::{Category, Definition, Route, Tool, page::LIMIT_DEFAULT, tool},
 };
@@ -23,7 +24,7 @@ pub(super) fn tools() -> Vec<Definition> {
 struct ListAudit {
     /// The tenant, by id or slug; the caller's own unless said. The operator who names none sees his own calls.
     tenant_id: Option<String>,
-    /// Only calls of this tool, e.g. `workflows_trigger`.
+    /// Only calls of this tool, e.g. `workflows_trigger`; `applications_connect` for what members have connected by signing in.
     tool: Option<String>,
     /// Only calls with this outcome.
     outcome: Option<Outcome>,
@@ -55,16 +56,16 @@ struct Entries {
 /// One call.
 #[derive(Serialize, JsonSchema)]
 struct Entry {
-    /// The request's id, as its answer's `X-Request-Id` had it.
+    /// The request's id, as its answer's `X-Request-Id` had it; those of sign-in have one of their own.
     id: String,
     #[serde(serialize_with = "moment")]
     #[schemars(with = "String")]
     at: i64,
-    /// The id of the token that called, or the operator.
+    /// The id of the token or connected application that called, `member/` and a member's id, `gateway`, or the operator.
     token: String,
     agent: Option<String>,
     tool: String,
-    /// mcp, rest or console.
+    /// mcp, rest, console, or oauth: sign-in and the list of connected applications.
     door: String,
     /// A keyed hash: equal arguments have equal ones.
     arguments_hash: String,
@@ -90,7 +91,8 @@ impl Tool for ListAudit {
             Some(named) => account.tenant(Some(named)).await?.tenant.id.to_string(),
             None => account.session.caller.audit_tenant(),
         };
-        if let Some(name) = self.tool.as_deref().filter(|name| account.state().catalogue.find(name).is_none()) {
+        let is_known = |name: &str| name == grant::CONNECTED || account.state().catalogue.find(name).is_some();
+        if let Some(name) = self.tool.as_deref().filter(|name| !is_known(name)) {
             return Err(Error::invalid(format!("tool: there is no tool '{name}'")));
         }
         let limit = self.limit.unwrap_or(LIMIT_DEFAULT);

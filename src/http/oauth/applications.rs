@@ -18,7 +18,7 @@ use crate::{
     error::Result,
     freshness,
     oauth::{
-        grant::{self, Grantor},
+        grant::{self, Grantor, Taker},
         sign_in::{self, SignedIn},
     },
     state::State,
@@ -57,9 +57,9 @@ async fn revoked(state: &State, visit: &Visit, body: Body) -> Result<Response, T
     let Some(place) = place else {
         return Ok(own.page(state, visit, None));
     };
-    let (_, row) = own.applications.remove(place);
+    let (of, row) = own.applications.remove(place);
     let mut tx = state.store.write(Reach::Tenant(row.tenant_id)).await?;
-    grant::revoke(&mut tx, row.tenant_id, row.id, state.clock.millis()).await?;
+    grant::revoke(state, &mut tx, row.tenant_id, row.id, Taker::Giver(&own.grantors[of].by)).await?;
     tx.commit().await?;
     let change = changes::Change {
         kind: Some(changes::Kind::Grant),

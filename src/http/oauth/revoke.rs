@@ -13,7 +13,12 @@ use super::{client_id, refusal, refused};
 use crate::{
     auth::jwt,
     http::{address, request_id},
-    oauth::{code::Refused, grant, refresh, request::Parameters},
+    oauth::{
+        code::Refused,
+        grant::{self, Taker},
+        refresh,
+        request::Parameters,
+    },
     state::State,
     store::{self, Reach},
 };
@@ -51,7 +56,7 @@ async fn revoke(state: &State, client_id: Option<&str>, form: &Parameters) -> Re
             "client_id is not the client that the token was given to",
         ));
     }
-    grant::revoke(&mut tx, tenant, id, state.clock.millis()).await?;
+    grant::revoke(state, &mut tx, tenant, id, Taker::Application).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -344,7 +344,7 @@ async fn ready(config: &Config) -> Result<()> {
         ));
     }
     serve::install_crypto();
-    let at = doctor::reached_at(config.listen);
+    let at = crate::config::reached_at(config.listen);
     let http = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

@@ -3,13 +3,7 @@
 //! It changes nothing: files and databases are opened for reading, the schema is not brought up to date, and no backend of a
 //! tenant is called. What it finds is a sentence for the operator, without a secret.
 
-use std::{
-    fmt, fs, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::unix::fs::MetadataExt as _,
-    path::Path,
-    time::Duration,
-};
+use std::{fmt, fs, io, net::IpAddr, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection as _, Row as _, migrate::Migrator};
@@ -590,31 +584,33 @@ async fn port(config: &Config, http: &reqwest::Client, found: &mut Findings) -> 
             found.ok(CHECK, format!("{listen} is free; no gateway runs here"));
             false
         }
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => match health(http, &format!("http://{}", reached_at(listen))).await {
-            Ok(Answer { version, status }) => {
-                let runs = format!("a gateway {version} answers on {listen} and is {status}");
-                if status == "unhealthy" {
-                    found.fail(CHECK, format!("{runs}; GET /health says why"));
-                } else if status == "degraded" {
-                    found.warn(CHECK, format!("{runs}; GET /health says why"));
-                } else if version != env!("CARGO_PKG_VERSION") {
-                    found.warn(
-                        CHECK,
-                        format!("{runs}; this binary is {}: restart to upgrade", env!("CARGO_PKG_VERSION")),
-                    );
-                } else {
-                    found.ok(CHECK, runs);
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            match health(http, &format!("http://{}", crate::config::reached_at(listen))).await {
+                Ok(Answer { version, status }) => {
+                    let runs = format!("a gateway {version} answers on {listen} and is {status}");
+                    if status == "unhealthy" {
+                        found.fail(CHECK, format!("{runs}; GET /health says why"));
+                    } else if status == "degraded" {
+                        found.warn(CHECK, format!("{runs}; GET /health says why"));
+                    } else if version != env!("CARGO_PKG_VERSION") {
+                        found.warn(
+                            CHECK,
+                            format!("{runs}; this binary is {}: restart to upgrade", env!("CARGO_PKG_VERSION")),
+                        );
+                    } else {
+                        found.ok(CHECK, runs);
+                    }
+                    true
                 }
-                true
+                Err(why) => {
+                    found.fail(
+                        CHECK,
+                        format!("another program has {listen} ({why}); end it, or choose another SMARTERMCP_LISTEN"),
+                    );
+                    false
+                }
             }
-            Err(why) => {
-                found.fail(
-                    CHECK,
-                    format!("another program has {listen} ({why}); end it, or choose another SMARTERMCP_LISTEN"),
-                );
-                false
-            }
-        },
+        }
         Err(error) => {
             found.fail(
                 CHECK,
@@ -623,16 +619,6 @@ async fn port(config: &Config, http: &reqwest::Client, found: &mut Findings) -> 
             false
         }
     }
-}
-
-/// The address at which this machine reaches what it listens on.
-pub(crate) fn reached_at(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }
 
 async fn public_url(config: &Config, answers: bool, http: &reqwest::Client, found: &mut Findings) {

@@ -19,7 +19,7 @@ use crate::{
     idempotency::{DEAD_AFTER_MS, Running},
     jobs,
     limits::Limits,
-    oauth::{client::Clients, keys::Keys, openid},
+    oauth::{client::Clients, keys::Keys, openid, refresh},
     secrets::{Secrets, Vault},
     store::{self, Reach, Store},
     telemetry::{Metrics, Spans},
@@ -42,6 +42,7 @@ pub struct State {
     pub connections: Connections,
     /// The applications that ask for access, and what guards them.
     pub oauth_clients: Clients,
+    pub refreshes: refresh::Pace,
     /// By whom members may sign in, where the operator has set one.
     pub openid: Option<openid::Provider>,
     pub audit: Arc<Audit>,
@@ -110,6 +111,7 @@ impl State {
             issuers: Issuers::new(&config.issuers)?,
             connections: Connections::new(backends::kinds(), config.network.clone()),
             oauth_clients: Clients::new(&config, &base_url),
+            refreshes: refresh::Pace::default(),
             openid: config.openid.as_ref().map(openid::Provider::new).transpose()?,
             health: Health::new(&config.services, clock.clone()),
             freshness: Freshness::new(revision, matches!(config.database, Database::Postgres { .. }), clock.clone()),

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     config::{Issuer, loopback},
     error::{Error, Result, chain},
-    id::TokenId,
+    id::{TenantId, TokenId},
     state::State,
 };
 
@@ -180,6 +180,10 @@ impl Known {
         if !self.is_for(state, claims.get("aud")) {
             return Ok(Err("its aud is not this gateway".to_owned()));
         }
+        // With a client's id as the audience, what it learns of a person would pass as what it may do.
+        if ["nonce", "at_hash", "c_hash"].iter().any(|name| claims.contains_key(*name)) {
+            return Ok(Err("it is an ID token (OpenID Connect Core §2), and no access token".to_owned()));
+        }
         let Some(subject) = text("sub").filter(|subject| !subject.is_empty()) else {
             return Ok(Err("it has no sub".to_owned()));
         };
@@ -197,7 +201,7 @@ impl Known {
         #[expect(clippy::cast_possible_truncation, reason = "what is past the range is the end of time")]
         let expires_at = ends as i64;
         Ok(Ok(Outside {
-            id: id_of(&self.issuer.url, subject),
+            id: id_of(&self.issuer.url, subject, tenant),
             name: name.chars().take(NAME_MAX).collect(),
             tenant,
             scopes: scopes(find(claims, &self.issuer.scopes_claim)),
@@ -371,12 +375,14 @@ fn scopes(claim: Option<&Value>) -> Scopes {
     }
 }
 
-/// The id of a caller: the same whenever this issuer names him.
-fn id_of(issuer: &str, subject: &str) -> TokenId {
+/// The id of a caller: the same whenever this issuer names him in this tenant.
+fn id_of(issuer: &str, subject: &str, tenant: TenantId) -> TokenId {
     let digest = Sha256::new()
         .chain_update(issuer)
         .chain_update([0])
         .chain_update(subject)
+        .chain_update([0])
+        .chain_update(tenant.to_string())
         .finalize();
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);

@@ -21,7 +21,7 @@ use crate::{
     state::State,
 };
 
-/// How long an access token lives, in seconds.
+/// How long an access token lives at most, in seconds.
 pub const LIFE_SECS: i64 = 15 * 60;
 /// How long a revocation is remembered: longer than an access token lives, by more than the clocks of replicas differ.
 pub(super) const REVOKED_MS: i64 = 20 * 60 * 1000;
@@ -39,6 +39,8 @@ pub struct Access {
     pub scopes: Scopes,
     pub agent: Option<Agent>,
     pub limits: Option<Custom>,
+    /// When what was granted ends, epoch milliseconds: no access token outlives it.
+    pub until: i64,
     /// Whose limit cells count: the token that was pasted, so that it has one allowance however often it is connected; else the
     /// grant.
     pub cells: TokenId,
@@ -80,11 +82,12 @@ pub fn resources(state: &State) -> [String; 2] {
 pub fn issue(state: &State, access: &Access) -> Result<(String, u64)> {
     let now = state.clock.millis();
     let iat = now / 1000;
+    let exp = (iat + LIFE_SECS).min(access.until / 1000).max(iat);
     let claims = Claims {
         iss: state.base_url.clone(),
         aud: access.resource.clone(),
         sub: access.granted_by.clone(),
-        exp: iat + LIFE_SECS,
+        exp,
         iat,
         nbf: None,
         jti: id::ordered().to_string(),
@@ -97,7 +100,7 @@ pub fn issue(state: &State, access: &Access) -> Result<(String, u64)> {
         limits: access.limits.clone(),
         cells: access.cells,
     };
-    Ok((state.keys.sign(&claims, now)?, LIFE_SECS.unsigned_abs()))
+    Ok((state.keys.sign(&claims, now)?, (exp - iat).unsigned_abs()))
 }
 
 /// Which grant an access token of ours is of, for its revocation: also one that has expired or was revoked.
@@ -115,12 +118,11 @@ pub(super) fn is_shaped(bearer: &str) -> bool {
 }
 
 /// Whose access token this is: `None` for whatever is wrong with it.
-pub(super) async fn verify(state: &State, bearer: &str, now: i64) -> Result<Option<Arc<KnownToken>>> {
-    let Some(jws) = Jws::parse(bearer) else { return Ok(None) };
+pub(super) async fn verify(state: &State, jws: &Jws<'_>, now: i64) -> Result<Option<Arc<KnownToken>>> {
     match jws.verified_as_ours(state, now) {
-        Some(true) => Ok(own(state, &jws, now)),
+        Some(true) => Ok(own(state, jws, now)),
         Some(false) => Ok(None),
-        None => state.issuers.verify(state, &jws, now).await,
+        None => state.issuers.verify(state, jws, now).await,
     }
 }
 
@@ -206,6 +208,11 @@ impl<'a> Jws<'a> {
             message,
             signature,
         })
+    }
+
+    /// Whether it names a key of ours, and so is verified without SQL and without anybody else.
+    pub fn is_ours(&self, state: &State) -> bool {
+        state.config.sign_in && self.kid().is_some_and(|kid| state.keys.has(kid))
     }
 
     /// `None`: no key of ours is named.

@@ -14,7 +14,11 @@ mod redis;
 mod source;
 mod vault;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use url::Url;
 
@@ -207,9 +211,20 @@ impl Config {
     pub fn base_url(&self, bound: SocketAddr) -> String {
         match &self.public_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None => format!("http://{bound}"),
+            // Of all addresses of this machine clients can be told one: that of this machine itself.
+            None => format!("http://{}", reached_at(bound)),
         }
     }
+}
+
+/// The address at which this machine reaches what it listens on.
+pub(crate) fn reached_at(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 /// The operator's token as it may be: one that nobody guesses, and that fits into a header.

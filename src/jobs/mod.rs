@@ -43,6 +43,7 @@ pub fn start(state: &Arc<State>, tasks: &TaskTracker, stop: &CancellationToken) 
     every("sweep", SWEEP, state, tasks, stop, |state| async move {
         state.limits.sweep(state.clock.micros());
         state.known.sweep(state.clock.millis());
+        state.refreshes.sweep();
         Ok(())
     });
     every("retention", RETENTION, state, tasks, stop, |state| async move {

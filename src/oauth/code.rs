@@ -48,6 +48,8 @@ pub struct Fetched {
 /// Why a code or a refresh token is not taken: an error code of RFC 6749 §5.2 or RFC 8707 §2, and a sentence for the client's maker.
 #[derive(Debug)]
 pub enum Refused {
+    /// `invalid_grant`, of what was never given: whoever comes with it may be guessing.
+    Unknown(&'static str),
     Said(&'static str, &'static str),
     Failed(Error),
 }
@@ -77,7 +79,7 @@ pub async fn make(tx: &mut Tx, asked: &Asked, grantor: &Grantor, scopes: Scopes,
     Ok(code)
 }
 
-/// Fetches what a code stands for (RFC 6749 §4.1.3). The code is used up whatever comes of it.
+/// Fetches what a code stands for (RFC 6749 §4.1.3). The code is used up whatever comes of it, so that nobody tries again.
 pub async fn fetch(state: &State, client_id: &str, form: &Parameters) -> Result<Fetched, Refused> {
     let code = form.get("code").ok_or(Refused::Said("invalid_request", "code is missing"))?;
     let verifier = form
@@ -86,56 +88,53 @@ pub async fn fetch(state: &State, client_id: &str, form: &Parameters) -> Result<
     if !token::is_of(token::CODE_PREFIX, code) {
         return Err(UNKNOWN);
     }
-    let (hash, now) = (TokenHash::of(code), state.clock.millis());
     let mut tx = state.store.write(Reach::Operator).await?;
-    let found = store::authorization_codes::take(&mut tx, &hash, now).await?.ok_or(UNKNOWN)?;
+    let fetched = taken(state, &mut tx, &TokenHash::of(code), client_id, verifier, form).await;
+    if !matches!(fetched, Err(Refused::Failed(_))) {
+        tx.commit().await?;
+    }
+    fetched
+}
+
+async fn taken(
+    state: &State,
+    tx: &mut Tx,
+    hash: &TokenHash,
+    client_id: &str,
+    verifier: &str,
+    form: &Parameters,
+) -> Result<Fetched, Refused> {
+    let now = state.clock.millis();
+    // Before it is looked whether the giver still may: who takes him away at the same time waits, and takes this along.
+    store::meta::lock(tx).await?;
+    let found = store::authorization_codes::take(tx, hash, now).await?.ok_or(UNKNOWN)?;
+    let allowed = check(state, &found.request, client_id, verifier, form);
     if let Some(used) = found.used {
-        if let Some(id) = used.grant_id {
-            grant::revoke(state, &mut tx, found.tenant_id, id, Taker::Gateway).await?;
+        // Only of one who could have fetched it: a code alone, out of some log, disconnects nobody.
+        if let (Some(id), Ok(_)) = (used.grant_id, allowed) {
+            grant::revoke(state, tx, found.tenant_id, id, Taker::Gateway).await?;
             tracing::warn!(tenant = %found.tenant_id, grant = %id, client = client_id, "an authorization code came a second time");
         }
-        tx.commit().await?;
         return Err(UNKNOWN);
     }
-    let checked = match found.expires_at > now {
-        true => check(state, &found.request, client_id, verifier, form),
-        false => Err(Refused::Said("invalid_grant", "the code is older than 60 seconds")),
-    };
-    let row = match checked {
-        Ok(allowed) => granted(&mut tx, found.tenant_id, allowed, now).await?,
-        Err(refused) => Err(refused),
-    };
-    let row = match row {
-        Ok(row) => row,
-        Err(refused) => {
-            // So that nobody tries again.
-            tx.commit().await?;
-            return Err(refused);
-        }
-    };
-    store::grants::insert(&mut tx, &row).await?;
-    store::authorization_codes::became(&mut tx, &hash, row.id).await?;
-    let refresh_token = refresh::first(&mut tx, &row, now).await?;
+    if found.expires_at <= now {
+        return Err(Refused::Said("invalid_grant", "the code is older than 60 seconds"));
+    }
+    let row = granted(tx, found.tenant_id, allowed?, now).await?;
+    store::grants::insert(tx, &row).await?;
+    store::authorization_codes::became(tx, hash, row.id).await?;
+    let refresh_token = refresh::first(tx, &row, now).await?;
     let giver = row.granted_by.parse::<GrantedBy>()?.audited();
-    let (id, scopes) = (row.id.to_string(), row.scopes.stored());
-    grant::note(
-        state,
-        &mut tx,
-        row.tenant_id,
-        grant::CONNECTED,
-        giver,
-        &[&id, &row.client_id, &scopes],
-    )
-    .await?;
-    tx.commit().await?;
+    let about = [&*row.id.to_string(), &row.client_id, &row.scopes.stored()];
+    grant::note(state, tx, row.tenant_id, grant::CONNECTED, giver, &about).await?;
     tracing::info!(tenant = %row.tenant_id, grant = %row.id, client = row.client_id, granted_by = row.granted_by, "an application was connected");
     Ok(Fetched {
-        access: access(&row, row.scopes)?,
+        access: access(&row, row.scopes, row.expires_at)?,
         refresh_token,
     })
 }
 
-const UNKNOWN: Refused = Refused::Said("invalid_grant", "the code is unknown, or was used before");
+const UNKNOWN: Refused = Refused::Unknown("the code is unknown, or was used before");
 
 fn check(state: &State, stored: &str, client_id: &str, verifier: &str, form: &Parameters) -> Result<Allowed, Refused> {
     let allowed: Allowed = serde_json::from_str(stored).map_err(Error::internal)?;
@@ -178,17 +177,21 @@ fn is_verifier(text: &str) -> bool {
 }
 
 /// The grant that a code becomes, if he who allowed it still may.
-async fn granted(tx: &mut Tx, tenant: TenantId, allowed: Allowed, now: i64) -> Result<Result<Row, Refused>> {
+async fn granted(tx: &mut Tx, tenant: TenantId, allowed: Allowed, now: i64) -> Result<Row, Refused> {
     let by: GrantedBy = allowed.granted_by.parse()?;
     let gone = Refused::Said("invalid_grant", "the member who allowed it no longer may");
     let Some(giver) = grant::giver(tx, tenant, &by, now).await? else {
-        return Ok(Err(gone));
+        return Err(gone);
     };
+    // Again, and held: of many codes that were made at once, so many become something.
+    if grant::has_too_many(tx, tenant, &by, now).await? {
+        return Err(Refused::Said("invalid_grant", "the member has too many applications connected"));
+    }
     let scopes = grant::within(Scopes::from_stored(&allowed.scopes), giver.scopes);
     if scopes.given().next().is_none() {
-        return Ok(Err(gone));
+        return Err(gone);
     }
-    Ok(Ok(Row {
+    Ok(Row {
         id: TokenId::random(),
         tenant_id: tenant,
         client_id: allowed.client_id,
@@ -202,12 +205,13 @@ async fn granted(tx: &mut Tx, tenant: TenantId, allowed: Allowed, now: i64) -> R
         used_at: Some(now),
         expires_at: allowed.until.min(giver.until),
         revoked_at: None,
-    }))
+    })
 }
 
-/// What an access token of a grant says.
-pub fn access(grant: &Row, scopes: Scopes) -> Result<Access> {
+/// What an access token of a grant says; it ends with the grant, and with its giver (`until`, epoch milliseconds).
+pub fn access(grant: &Row, scopes: Scopes, until: i64) -> Result<Access> {
     Ok(Access {
+        until: grant.expires_at.min(until),
         grant: grant.id,
         tenant: grant.tenant_id,
         client_id: grant.client_id.clone(),

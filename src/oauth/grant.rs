@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use url::Url;
 
 use super::{
-    code,
+    code, refresh,
     request::{self, Asked},
 };
 use crate::{
@@ -108,7 +108,8 @@ pub async fn allow(state: &State, asked: &Asked, grantor: &Grantor, scopes: Scop
     let tenant = grantor.tenant.tenant.id;
     let now = state.clock.millis();
     let mut tx = state.store.write(Reach::Operator).await?;
-    if store::grants::count_live(&mut tx, tenant, &grantor.by.to_string(), now).await? >= MOST {
+    if has_too_many(&mut tx, tenant, &grantor.by, now).await? {
+        tx.undo().await?;
         return Err(Error::conflict(format!(
             "{MOST} applications are connected already; disconnect some at /oauth/applications first"
         ))
@@ -132,6 +133,12 @@ pub async fn allow(state: &State, asked: &Asked, grantor: &Grantor, scopes: Scop
         asked.state.as_deref(),
         &[("code", &*code)],
     ))
+}
+
+/// Whether one giver has connected as many applications as he may. One that was idle for so long that it cannot come back counts no
+/// more: clients that lose what they stored connect anew each time.
+pub(super) async fn has_too_many(tx: &mut Tx, tenant: TenantId, by: &GrantedBy, now: i64) -> Result<bool> {
+    Ok(store::grants::count_live(tx, tenant, &by.to_string(), now, now - refresh::IDLE_MS).await? >= MOST)
 }
 
 /// Where the browser goes when the member refuses.
@@ -168,6 +175,8 @@ pub enum Taker<'a> {
 /// Takes an application's access away. Whether it had any.
 pub async fn revoke(state: &State, tx: &mut Tx, tenant: TenantId, id: TokenId, taker: Taker<'_>) -> Result<bool> {
     let now = state.clock.millis();
+    // First what every change holds, then the grant, as the account's tools do: else two would wait for each other.
+    store::meta::lock(tx).await?;
     let had = store::grants::revoke(tx, tenant, id, now).await?;
     if had {
         let subject = id.to_string();

@@ -18,6 +18,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::{
+    auth::jwt,
     error::{Error, Result},
     id,
     secrets::{Secrets, signing_key_place},
@@ -133,7 +134,9 @@ impl Keys {
     pub fn sign(&self, claims: &impl Serialize, now: i64) -> Result<String> {
         let held = self.held.load();
         // The newest that may sign; where this clock is behind that of the replica which made the only one, that one.
-        let may = held.keys.iter().filter_map(|key| Some((key, key.signs.as_ref()?)));
+        // One that ends before the token does would make tokens that are refused.
+        let lasts = |key: &&Key| key.ends_at.is_none_or(|end| now + jwt::LIFE_SECS * 1000 < end);
+        let may = held.keys.iter().filter(lasts).filter_map(|key| Some((key, key.signs.as_ref()?)));
         let (key, signs) = may
             .max_by_key(|(key, _)| {
                 (
@@ -148,6 +151,11 @@ impl Keys {
             ..Header::new(Algorithm::EdDSA)
         };
         jsonwebtoken::encode(&header, claims, signs).map_err(Error::internal)
+    }
+
+    /// Whether there is a key of this id.
+    pub fn has(&self, id: &str) -> bool {
+        self.held.load().keys.iter().any(|key| key.id == id)
     }
 
     /// Whether the key of this id is ours, and has signed that: `None` where it is not ours, or has ended.

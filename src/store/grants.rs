@@ -59,14 +59,16 @@ pub async fn list(tx: &mut Tx, tenant: TenantId, granted_by: Option<&str>, now: 
     rows.iter().map(read).collect()
 }
 
-/// How many of one giver's still work.
-pub async fn count_live(tx: &mut Tx, tenant: TenantId, granted_by: &str, now: i64) -> Result<i64> {
+/// How many of one giver's still work, and were used since a moment.
+pub async fn count_live(tx: &mut Tx, tenant: TenantId, granted_by: &str, now: i64, used_since: i64) -> Result<i64> {
     let row = sqlx::query(
-        "select count(*) as live from grants where tenant_id = $1 and granted_by = $2 and revoked_at is null and expires_at > $3",
+        "select count(*) as live from grants where tenant_id = $1 and granted_by = $2 and revoked_at is null and expires_at > $3 \
+         and coalesce(used_at, created_at) > $4",
     )
     .bind(tenant.to_string())
     .bind(granted_by)
     .bind(now)
+    .bind(used_since)
     .fetch_one(tx.connection())
     .await?;
     column(&row, "live")

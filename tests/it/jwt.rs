@@ -46,6 +46,7 @@ fn access(app: &App, tenant: &Tenant) -> Access {
         scopes: [Scope::ReadWorkflows].into_iter().collect(),
         agent: None,
         limits: None,
+        until: i64::MAX,
         cells: grant,
         resource: app.state.base_url.clone(),
     }
@@ -404,7 +405,7 @@ async fn what_is_too_long_or_hardly_a_jwt_is_refused() {
 }
 
 #[tokio::test]
-async fn an_address_that_sends_many_bad_jwts_is_shut_and_warm_ones_go_on() {
+async fn an_address_that_sends_many_bad_jwts_is_shut_and_good_ones_go_on() {
     let app = App::start().await;
     let tenant = app.tenant("luna").await;
     let warm = application(&app, &access(&app, &tenant));
@@ -418,6 +419,11 @@ async fn an_address_that_sends_many_bad_jwts_is_shut_and_warm_ones_go_on() {
     }
     assert!(statuses.len() > 30 && statuses.last() == Some(&429), "{statuses:?}");
     assert_let_in(&warm).await;
+    // Behind one address there may be many, whose access tokens change every quarter of an hour.
+    let cold = application(&app, &access(&app, &tenant));
+    assert_let_in(&cold).await;
+    let forged = altered(&app, &cold.token, json!({ "exp": 1 }));
+    app.user_of(&forged).get(LIST).await.assert_status(429);
 }
 
 // Challenges and metadata.
@@ -803,6 +809,7 @@ async fn a_token_of_an_outside_issuer_that_is_wrong_is_refused() {
         ("RFC 7519 §4.1.5: not yet", json!({ "nbf": now + 60 })),
         ("RFC 7519 §4.1.6: made in the future", json!({ "iat": now + 60 })),
         ("RFC 7519 §4.1.2: of nobody", json!({ "sub": null })),
+        ("OpenID Connect Core §2: an ID token", json!({ "nonce": "n" })),
         ("no tenant", json!({ "tenant": null })),
         ("a tenant that is not there", json!({ "tenant": "nobody" })),
     ];

@@ -392,6 +392,20 @@ async fn a_code_that_comes_twice_ends_what_it_became_rfc_6749_4_1_2() {
 }
 
 #[tokio::test]
+async fn a_used_code_alone_disconnects_nobody() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let code = flow.code().await;
+    let answer = flow.fetch(&code, &[]).await.json;
+    let other = "another-verifier-of-forty-three-characters-or-more-0123";
+    assert_error(&flow.fetch(&code, &[("code_verifier", other)]).await, 400, "invalid_grant");
+    let stranger = register(&app, json!({ "redirect_uris": [REDIRECT] })).await;
+    assert_error(&fetch(&app, &stranger, &code, &[]).await, 400, "invalid_grant");
+    let (_, refresh) = bearer(&app, &answer);
+    flow.refresh(refresh).await.assert_status(200);
+}
+
+#[tokio::test]
 async fn of_many_who_come_with_one_code_at_once_one_gets_a_token() {
     let app = App::start().await;
     let flow = Flow::start(&app, "luna").await;
@@ -566,7 +580,7 @@ async fn what_was_granted_with_a_token_ends_with_it_and_goes_on_with_its_success
     let me = flow.pasted.get("/api/v1/whoami").await;
     let id = me.json["token_id"].as_str().unwrap();
     let rotated = operator
-        .post(&format!("/auth/token/{id}/rotate"), json!({ "overlap_secs": 0 }))
+        .post(&format!("/auth/token/{id}/rotate"), json!({ "overlap_secs": 60 }))
         .await;
     rotated.assert_status(201);
     let next = flow.refresh(refresh).await;
@@ -581,6 +595,86 @@ async fn what_was_granted_with_a_token_ends_with_it_and_goes_on_with_its_success
         .holds(|| async { user.get("/api/v1/whoami").await.status == 401 })
         .await;
     assert_error(&flow.refresh(refresh).await, 400, "invalid_grant");
+}
+
+#[tokio::test]
+async fn a_token_that_is_replaced_at_once_takes_along_what_was_connected_with_it() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let answer = flow.connected().await;
+    let (user, refresh) = bearer(&app, &answer);
+    let me = flow.pasted.get("/api/v1/whoami").await;
+    let path = format!("/auth/token/{}/rotate", me.json["token_id"].as_str().unwrap());
+    app.operator().post(&path, json!({ "overlap_secs": 0 })).await.assert_status(201);
+    crate::daemons::until("the access token is refused", Duration::from_secs(2))
+        .holds(|| async { user.get("/api/v1/whoami").await.status == 401 })
+        .await;
+    assert_error(&flow.refresh(refresh).await, 400, "invalid_grant");
+}
+
+#[tokio::test]
+async fn an_access_token_ends_with_the_token_that_it_was_allowed_with() {
+    let app = App::start().await;
+    let mut flow = Flow::start(&app, "luna").await;
+    flow.pasted = app.user_with(&flow.tenant, BUSINESS, json!({ "expires_in": 120 })).await;
+    let answer = flow.connected().await;
+    assert!(answer["expires_in"].as_i64().unwrap() <= 120, "{answer}");
+    app.clock.advance(Duration::from_secs(90));
+    let refreshed = flow.refresh(answer["refresh_token"].as_str().unwrap()).await;
+    refreshed.assert_status(200);
+    assert!(refreshed.json["expires_in"].as_i64().unwrap() <= 30, "{}", refreshed.text);
+    let (user, _) = bearer(&app, &refreshed.json);
+    user.get("/api/v1/whoami").await.assert_status(200);
+    app.clock.advance(Duration::from_secs(30));
+    user.get("/api/v1/whoami").await.assert_status(401);
+}
+
+#[tokio::test]
+async fn what_was_granted_for_another_url_of_this_gateway_is_asked_for_anew() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let answer = flow.connected().await;
+    app.sql("update grants set resource = 'https://mcp.before.example.cl/mcp'").await;
+    let (_, refresh) = bearer(&app, &answer);
+    assert_error(&flow.refresh(refresh).await, 400, "invalid_grant");
+}
+
+#[tokio::test]
+async fn an_application_that_refreshes_without_end_is_slowed_down() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let mut answer = flow.connected().await;
+    for refreshes in 0.. {
+        let reply = flow.refresh(answer["refresh_token"].as_str().unwrap()).await;
+        if reply.status != 200 {
+            assert_error(&reply, 429, "temporarily_unavailable");
+            assert_eq!((refreshes, reply.header("retry-after")), (30, "60"));
+            break;
+        }
+        answer = reply.json;
+    }
+    // What it has goes on.
+    bearer(&app, &answer).0.get("/api/v1/whoami").await.assert_status(200);
+}
+
+#[tokio::test]
+async fn codes_that_were_made_before_do_not_connect_more_applications_than_one_may_have() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let code = flow.code().await;
+    let me = flow.pasted.get("/api/v1/whoami").await;
+    let (tenant, giver, now) = (&flow.tenant.id, me.json["token_id"].as_str().unwrap(), app.clock.millis());
+    for (number, used_at) in (0..51).map(|number| (number, if number == 0 { 0 } else { now })) {
+        let statement = format!(
+            "insert into grants (id, tenant_id, client_id, client_name, resource, scopes, granted_by, created_at, used_at, expires_at) \
+             values ('{number}', '{tenant}', 'c', 'C', 'r', 'read:workflows', 'token/{giver}', 0, {used_at}, {now} + 1000000)"
+        );
+        app.sql(String::leak(statement)).await;
+    }
+    assert_error(&flow.fetch(&code, &[]).await, 400, "invalid_grant");
+    // One that nobody has used for so long that it cannot come back does not count.
+    app.sql("update grants set used_at = 1 where id = '50'").await;
+    flow.connected().await;
 }
 
 #[tokio::test]
@@ -628,6 +722,33 @@ async fn an_application_gives_back_what_it_was_granted_rfc_7009() {
         400,
         "invalid_request",
     );
+}
+
+#[tokio::test]
+async fn who_gives_back_tokens_that_nobody_has_is_shut_out() {
+    let app = App::start().await;
+    for (path, pairs) in [
+        ("/oauth/revoke", [("token", "smcr_unknown"), ("client_id", "whoever")]),
+        ("/oauth/token", [("grant_type", "refresh_token"), ("client_id", "whoever")]),
+    ] {
+        let app = App::start().await;
+        let mut statuses = Vec::new();
+        for _ in 0..150 {
+            statuses.push(post(&app, path, &pairs).await.status.as_u16());
+            if statuses.last() == Some(&429) {
+                break;
+            }
+        }
+        assert!(statuses.len() > 30 && statuses.last() == Some(&429), "{path}: {statuses:?}");
+    }
+    let large = form(&[("token", &"a".repeat(70_000))]);
+    for path in ["/oauth/revoke", "/oauth/token", "/oauth/register"] {
+        assert_error(
+            &app.nobody().raw(Method::POST, path, FORM, large.clone()).await,
+            413,
+            "invalid_request",
+        );
+    }
 }
 
 #[tokio::test]

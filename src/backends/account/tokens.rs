@@ -281,12 +281,15 @@ impl Tool for RevokeToken {
 }
 
 /// Replace a token by a new one with the same rights. The old one lives on for an overlap, so that its users can change over.
+///
+/// Applications that were connected by signing in with it go on with the new one; with an overlap of 0, as for a token that leaked, they
+/// end with the old one.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RotateToken {
     /// The token's id, as its issuance answered it.
     id: String,
-    /// For how many seconds the old token still works; 3600 unless said, 0 ends it at once.
+    /// For how many seconds the old token still works; 3600 unless said, 0 ends it at once, and what was connected with it.
     #[schemars(range(min = 0, max = 2_592_000))]
     overlap_secs: Option<u32>,
     /// When the new token ends, as RFC 3339; in 365 days unless said.
@@ -338,7 +341,11 @@ impl Tool for RotateToken {
         store::tokens::rotate(&mut tx, old.id, made.id, old.expires_at.min(now + overlap)).await?;
         if let Some(tenant) = old.tenant_id {
             let (from, to) = (GrantedBy::Token(old.id), GrantedBy::Token(made.id));
-            store::grants::hand_over(&mut tx, tenant, &from.to_string(), &to.to_string()).await?;
+            match overlap {
+                // As of a token that leaked: whoever had it may have connected something with it.
+                0 => grant::revoke_given_by(&mut tx, tenant, &from, now).await?,
+                _ => store::grants::hand_over(&mut tx, tenant, &from.to_string(), &to.to_string()).await?,
+            }
         }
         account.commit(tx, changes::Kind::Token, old.id.to_string()).await?;
         issued(made, &api_token)

@@ -12,20 +12,24 @@ mod revoke;
 mod sign_in;
 mod token;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
+    extract::Request,
+    response::Response,
     routing::{get, post},
 };
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 use tower_http::cors::{Any, CorsLayer};
 
 pub use self::metadata::{resource_metadata, resource_of};
+use super::{address, request_id};
 use crate::{
     error::Error,
-    oauth::{code::Refused, openid},
+    oauth::{code::Refused, openid, request::Parameters},
     state::State,
 };
 
@@ -50,7 +54,6 @@ pub fn routes(state: &Arc<State>) -> Router<Arc<State>> {
         .route(REGISTER, post(register::serve))
         .route(REVOKE, post(revoke::serve))
         .method_not_allowed_fallback(super::no_method)
-        .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
         .layer(CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any));
     metadata.merge(asked_by_clients).merge(pages())
 }
@@ -68,14 +71,14 @@ fn pages() -> Router<Arc<State>> {
 }
 
 /// An error as RFC 6749 §5.2, RFC 7591 §3.2.2 and RFC 7009 §2.2.1 have it.
-fn refusal(status: StatusCode, error: &str, description: &str) -> axum::response::Response {
+fn refusal(status: StatusCode, error: &str, description: &str) -> Response {
     let mut response = super::json(status, json!({ "error": error, "error_description": description }).to_string());
     response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     response
 }
 
 /// The same of a failure of ours, which may pass.
-fn failure(error: &Error, request_id: Option<&Arc<str>>) -> axum::response::Response {
+fn failure(error: &Error, request_id: Option<&Arc<str>>) -> Response {
     error.log(request_id.map_or("", |id| id));
     let status = error.kind().status();
     let code = match status {
@@ -88,15 +91,60 @@ fn failure(error: &Error, request_id: Option<&Arc<str>>) -> axum::response::Resp
     response
 }
 
-fn refused(refused: &Refused, request_id: Option<&Arc<str>>) -> axum::response::Response {
+fn refused(refused: &Refused, request_id: Option<&Arc<str>>) -> Response {
     match refused {
+        Refused::Unknown(description) => refusal(StatusCode::BAD_REQUEST, "invalid_grant", description),
         Refused::Said(error, description) => refusal(StatusCode::BAD_REQUEST, error, description),
         Refused::Failed(error) => failure(error, request_id),
     }
 }
 
+/// What a client sends, within a size and a time; or the refusal.
+async fn read(state: &State, request: Request) -> Result<Sent, Response> {
+    let (parts, body) = request.into_parts();
+    let address = address::client(state, &parts.extensions, &parts.headers);
+    let request_id = request_id(&parts.extensions).cloned();
+    match super::body::read(&parts.headers, body, BODY_MAX).await {
+        Ok(body) => Ok(Sent {
+            headers: parts.headers,
+            address,
+            request_id,
+            body,
+        }),
+        Err(error) => Err(refusal(error.kind().status(), "invalid_request", error.message())),
+    }
+}
+
+/// A request that was read.
+struct Sent {
+    headers: HeaderMap,
+    address: IpAddr,
+    request_id: Option<Arc<str>>,
+    body: Bytes,
+}
+
+impl Sent {
+    fn form(&self) -> Result<Parameters, Response> {
+        let invalid = |why: &str| refusal(StatusCode::BAD_REQUEST, "invalid_request", why);
+        let text = std::str::from_utf8(&self.body).map_err(|_| invalid("The body is no form in UTF-8"))?;
+        Parameters::read(text).map_err(|error| invalid(error.message()))
+    }
+
+    /// Refuses an address that is shut for its guesses.
+    fn check(&self, state: &State) -> Result<(), Response> {
+        let checked = state.known.check_address(self.address);
+        checked.map_err(|flooding| failure(&flooding, self.request_id.as_ref()))
+    }
+
+    /// Guesses count against the address as bad tokens do.
+    fn count(&self, state: &State) {
+        // What is refused for it is the next request.
+        let _ = state.known.count_address(self.address);
+    }
+}
+
 /// The client that names itself in a form, or by Basic with no password: it has none (RFC 6749 §2.3.1).
-fn client_id(headers: &HeaderMap, form: &crate::oauth::request::Parameters) -> Option<String> {
+fn client_id(headers: &HeaderMap, form: &Parameters) -> Option<String> {
     use base64::Engine as _;
     if let Some(id) = form.get("client_id") {
         return Some(id.to_owned());

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State as Shared, response::Response};
-use bytes::Bytes;
-use http::{Extensions, HeaderMap, StatusCode};
+use axum::{
+    extract::{Request, State as Shared},
+    response::Response,
+};
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::refusal;
 use crate::{
-    http::{address, json as json_response, request_id},
+    http::json as json_response,
     oauth::client::{REDIRECT_URIS_MAX, is_redirect_uri, shown_name},
     state::State,
 };
@@ -26,9 +28,13 @@ struct Asked {
     scope: Option<String>,
 }
 
-pub async fn serve(Shared(state): Shared<Arc<State>>, extensions: Extensions, headers: HeaderMap, body: Bytes) -> Response {
+pub async fn serve(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    let sent = match super::read(&state, request).await {
+        Ok(sent) => sent,
+        Err(refusal) => return refusal,
+    };
     let metadata = |description: &str| refusal(StatusCode::BAD_REQUEST, "invalid_client_metadata", description);
-    let Ok(asked) = serde_json::from_slice::<Asked>(&body) else {
+    let Ok(asked) = serde_json::from_slice::<Asked>(&sent.body) else {
         return metadata("The body is no JSON object with redirect_uris");
     };
     if asked.redirect_uris.is_empty()
@@ -54,10 +60,9 @@ pub async fn serve(Shared(state): Shared<Arc<State>>, extensions: Extensions, he
     let name = shown_name(asked.client_name.as_deref())
         .or_else(|| shown_name(url::Url::parse(&asked.redirect_uris[0]).ok()?.host_str()))
         .unwrap_or_else(|| "MCP client".to_owned());
-    let address = address::client(&state, &extensions, &headers);
-    let row = match state.oauth_clients.register(&state, name, asked.redirect_uris, address).await {
+    let row = match state.oauth_clients.register(&state, name, asked.redirect_uris, sent.address).await {
         Ok(row) => row,
-        Err(error) => return super::failure(&error, request_id(&extensions)),
+        Err(error) => return super::failure(&error, sent.request_id.as_ref()),
     };
     let mut answer = json!({
         "client_id": row.id,

@@ -3,60 +3,78 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::State as Shared,
+    extract::{Request, State as Shared},
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
-use http::{Extensions, HeaderMap, StatusCode};
+use http::StatusCode;
 
-use super::{client_id, refusal, refused};
+use super::{Sent, client_id, refused};
 use crate::{
-    auth::jwt,
-    http::{address, request_id},
+    auth::{jwt, token},
     oauth::{
         code::Refused,
         grant::{self, Taker},
         refresh,
-        request::Parameters,
     },
     state::State,
-    store::{self, Reach},
+    store::{self, Reach, grants::Row},
 };
 
-pub async fn serve(Shared(state): Shared<Arc<State>>, extensions: Extensions, headers: HeaderMap, body: Bytes) -> Response {
-    let form = match std::str::from_utf8(&body).map(Parameters::read) {
-        Ok(Ok(form)) => form,
-        Ok(Err(error)) => return refusal(StatusCode::BAD_REQUEST, "invalid_request", error.message()),
-        Err(_) => return refusal(StatusCode::BAD_REQUEST, "invalid_request", "The body is no form in UTF-8"),
+pub async fn serve(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    let sent = match super::read(&state, request).await {
+        Ok(sent) => sent,
+        Err(refusal) => return refusal,
     };
-    if let Err(flooding) = state.known.check_address(address::client(&state, &extensions, &headers)) {
-        return super::failure(&flooding, request_id(&extensions));
-    }
-    match revoke(&state, client_id(&headers, &form).as_deref(), &form).await {
-        // Also for a token that nobody knows (RFC 7009 §2.2).
+    match revoke(&state, &sent).await {
         Ok(()) => StatusCode::OK.into_response(),
-        Err(why) => refused(&why, request_id(&extensions)),
+        Err(refusal) => refusal,
     }
 }
 
-async fn revoke(state: &State, client_id: Option<&str>, form: &Parameters) -> Result<(), Refused> {
-    let token = form.get("token").ok_or(Refused::Said("invalid_request", "token is missing"))?;
-    let mut tx = state.store.write(Reach::Operator).await?;
-    let found = match jwt::grant_of(state, token) {
+async fn revoke(state: &State, sent: &Sent) -> Result<(), Response> {
+    let said = |why: &Refused| refused(why, sent.request_id.as_ref());
+    let failed = |error| said(&Refused::Failed(error));
+    sent.check(state)?;
+    let form = sent.form()?;
+    let token = form
+        .get("token")
+        .ok_or_else(|| said(&Refused::Said("invalid_request", "token is missing")))?;
+    let Some(row) = find(state, token).await.map_err(failed)? else {
+        sent.count(state);
+        // Also of a token that nobody knows (RFC 7009 §2.2).
+        return Ok(());
+    };
+    if client_id(&sent.headers, &form).as_deref() != Some(&row.client_id) {
+        sent.count(state);
+        return Err(said(&Refused::Said(
+            "invalid_client",
+            "client_id is not the client that the token was given to",
+        )));
+    }
+    if row.revoked_at.is_some() {
+        return Ok(());
+    }
+    let ended = async {
+        let mut tx = state.store.write(Reach::Operator).await?;
+        grant::revoke(state, &mut tx, row.tenant_id, row.id, Taker::Application).await?;
+        tx.commit().await
+    };
+    ended.await.map_err(failed)
+}
+
+/// The grant of a token. Strangers ask here: nothing is written, nor waited for, before one is found.
+async fn find(state: &State, token: &str) -> crate::error::Result<Option<Row>> {
+    let access = jwt::grant_of(state, token);
+    if access.is_none() && !token::is_of(token::REFRESH_PREFIX, token) {
+        return Ok(None);
+    }
+    let mut tx = state.store.read(Reach::Operator).await?;
+    let found = match access {
         Some(found) => Some(found),
         None => refresh::owner(&mut tx, token).await?,
     };
-    let Some((tenant, id)) = found else { return Ok(()) };
-    let Some(row) = store::grants::find(&mut tx, Some(tenant), id).await? else {
-        return Ok(());
-    };
-    if client_id != Some(row.client_id.as_str()) {
-        return Err(Refused::Said(
-            "invalid_client",
-            "client_id is not the client that the token was given to",
-        ));
+    match found {
+        Some((tenant, id)) => store::grants::find(&mut tx, Some(tenant), id).await,
+        None => Ok(None),
     }
-    grant::revoke(state, &mut tx, tenant, id, Taker::Application).await?;
-    tx.commit().await?;
-    Ok(())
 }

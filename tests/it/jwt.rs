@@ -1016,9 +1016,14 @@ async fn the_doctor_looks_at_issuers_and_names_a_wrong_setting() {
         let said = doctor(&[(name, wrong)]).await;
         assert!(said.contains("FAIL  configuration") && said.contains(name), "{name}: {said}");
     }
+    issuer.inner().fault = Fault::None;
     let file = folder.0.join("smartermcp.toml");
-    std::fs::write(&file, format!("[issuers.clerk]\nissuer = \"{url}\"\ntenant = \"x\"\n")).unwrap();
-    let file = file.display().to_string();
-    let unknown = cli::run(&folder.0, &["--config", &file, "doctor"]).await;
-    assert!(unknown.out.contains("[issuers.clerk] tenant"), "{unknown:?}");
+    for (more, said) in [
+        ("tenant = \"x\"", "[issuers.clerk] tenant"),
+        ("tenant_claim = \"org.id\"", &*format!("issuers: {url} publishes 3 keys")),
+    ] {
+        std::fs::write(&file, format!("[issuers.clerk]\nissuer = \"{url}\"\n{more}\n")).unwrap();
+        let done = cli::run(&folder.0, &["--config", &file.display().to_string(), "doctor"]).await;
+        assert!(done.out.contains(said), "{done:?}");
+    }
 }

@@ -26,10 +26,9 @@ COPY . .
 RUN cargo build --locked --release --bin smartermcp \
     && install -D target/release/smartermcp /image/usr/local/bin/smartermcp \
     && strip --strip-debug /image/usr/local/bin/smartermcp \
-    && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
-    && install -d -m 700 /data
+    && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt
 # A folder that COPY makes is open to all; one that it finds below what it copies keeps its mode.
-RUN install -d -m 700 /data/smartermcp
+RUN install -d -m 700 /data /data/smartermcp
 
 FROM ${RUNTIME_IMAGE}
 ARG VERSION=1.0.0

@@ -19,7 +19,7 @@ install_smartermcp() {
     [0-9]*) ;;
     *) fail "this is the script as it lies in the repository; take it from a gateway, at /install.sh" ;;
   esac
-  for tool in curl tar gzip sha256sum mktemp; do
+  for tool in curl tar gzip sha256sum mktemp awk; do
     command -v "$tool" >/dev/null 2>&1 || fail "$tool is missing; install it and run this again"
   done
   platform=$(platform)
@@ -51,7 +51,7 @@ install_smartermcp() {
 
   tar -xzf "$work/$name.tar.gz" -C "$work" "$name/smartermcp" || fail "$name.tar.gz holds no $name/smartermcp"
   says=$("$work/$name/smartermcp" --version 2>&1) ||
-    fail "the binary does not run here ($says); it needs a glibc as new as Debian 12's. Where there is none, the image runs: docs/installing.md"
+    fail "the binary does not run here ($says). Either programs may not run in $work: set TMPDIR to a folder where they may. Or the glibc is older than Debian 12's: there the image runs, docs/installing.md"
   [ "$says" = "smartermcp $version" ] || fail "the binary says '$says' and should be smartermcp $version. Nothing was installed"
 
   # One that runs goes on with the old file; the next start takes the new one.

@@ -55,6 +55,9 @@ cp -R deploy "$work/deploy"
 cd "$work/deploy/compose"
 rm -rf secrets
 cp .env.example .env
+! ./make-secrets.sh 2>"$work/said" || fail "make-secrets.sh takes the domain of the example"
+grep -q 'say SMARTERMCP_DOMAIN in .env' "$work/said" && [ ! -e secrets ] || fail "$(cat "$work/said")"
+sed -i 's/^SMARTERMCP_DOMAIN=.*/SMARTERMCP_DOMAIN=checked.example.cl/; s/^ACME_EMAIL=.*/ACME_EMAIL=checked@example.cl/' .env
 ./make-secrets.sh
 before=$(cat secrets/* | sha256sum)
 ./make-secrets.sh >/dev/null
@@ -65,6 +68,9 @@ for profile in small full vault; do
   [ -z "$said" ] || fail "$profile: $said"
   echo "$profile: $(docker compose --profile "$profile" config --services | sort | paste -sd ' ')"
 done
+# What clients are told is where the port is published, whichever it is.
+SMARTERMCP_PORT=9090 docker compose --profile small config | grep -qx ' *SMARTERMCP_PUBLIC_URL: http://127.0.0.1:9090' ||
+  fail "the small install does not know its port"
 # No secret is in what Compose shows.
 secret=$(cat secrets/database_password)
 ! grep -q "$secret" "$work"/*.yaml || fail "a secret is in the configuration"

@@ -19,22 +19,23 @@ sum=$(grep -E "^[0-9a-f]{64} [ *]$(printf '%s' "$file" | sed 's/\./\\./g')\$" "$
 
 # What runs there. Nothing in it is the operator's text but the archive's name, which is checked.
 [[ $name =~ ^smartermcp-[0-9A-Za-z.+-]+-linux-[a-z0-9_]+$ ]] || fail "'$file' is not the name of a release archive"
+# It unpacks in the user's home, since programs may not run in the /tmp of some machines.
 there="set -eu
-folder=\$(mktemp -d)
+folder=\$(mktemp -d \"\$HOME/.smartermcp-deploy.XXXXXX\")
 trap 'rm -rf \"\$folder\"' EXIT
 cd \"\$folder\"
 cat >$file
 echo '$sum' | sha256sum --check --quiet
 tar -xzf $file
 if [ \"\$(id -u)\" = 0 ]; then root=; else root='sudo -n'; fi
-\$root ./$name/deploy/systemd/install-service.sh"
+\$root sh ./$name/deploy/systemd/install-service.sh"
 
 cat <<PLAN
 On $host:
   1. send $file ($(stat -c %s "$archive") bytes) by ssh, and check its SHA-256
-  2. run deploy/systemd/install-service.sh of it as root: user smartermcp, /usr/local/bin/smartermcp (the one there is kept as
-     smartermcp.before), /etc/systemd/system/smartermcp.service, /etc/smartermcp/settings.toml unless it is there; before an upgrade
-     a backup of the embedded database; restart
+  2. run deploy/systemd/install-service.sh of it as root: user smartermcp, /usr/local/bin/smartermcp (the one there is kept in
+     /usr/local/lib/smartermcp), /etc/systemd/system/smartermcp.service, /etc/smartermcp/settings.toml unless it is there; before an
+     upgrade a backup of the embedded database; restart
   3. wait until /health/ready says that it takes calls, 30 s at most
 PLAN
 if [ -n "${DRY_RUN:-}" ]; then

@@ -1,9 +1,21 @@
 #!/bin/sh
 # Writes the secrets of the profile `full` into secrets/ beside this script, of random letters. What is there stays: PostgreSQL knows
 # its passwords from its first start on, and the master key opens what is stored. Back secrets/ up, apart from the database.
+# It wants .env to be filled in: without the domain, the gateway and Traefik fail where nobody looks.
 set -eu
 cd "$(dirname "$0")"
 umask 077
+
+# said NAME EXAMPLE: whether .env, or the environment over it as for Compose, says NAME, and not still the example.
+said() {
+  value=$(printenv "$1" || sed -n "s/^$1=//p" .env 2>/dev/null | tail -n 1)
+  case $value in
+    '' | "$2") echo "make-secrets.sh: say $1 in .env first (cp .env.example .env)" >&2; exit 1 ;;
+  esac
+}
+said SMARTERMCP_DOMAIN mcp.example.cl
+said ACME_EMAIL ops@example.cl
+
 # Nobody else enters the folder; within, files can be read, because Compose hands them to users of containers as they are.
 mkdir -p secrets
 chmod 700 secrets

@@ -1,5 +1,6 @@
 //! `/install.sh` as a gateway serves it, run by `sh` against releases that `scripts/release.sh` made of this very build and a server on
-//! loopback hands out. What is played is a `uname` of another machine, and a `curl` that only notes that it was called.
+//! loopback hands out. What is played is a `uname` of another machine, and a `curl` that only notes that it was called. And the other
+//! ways to install name this version.
 
 use std::{
     os::unix::fs::PermissionsExt as _,
@@ -220,6 +221,24 @@ async fn an_unknown_machine_and_an_open_line_are_refused_before_anything_is_aske
         refused(&[], &format!("there is no binary for {system} on {machine}")).await;
     }
     assert!(is_empty(&home.0));
+}
+
+#[test]
+fn what_installs_the_image_names_this_version_and_no_other() {
+    for (path, before) in [
+        ("Dockerfile", "ARG VERSION="),
+        ("deploy/compose/compose.yaml", "smartercl/mcp-server:"),
+        ("deploy/compose/.env.example", "smartercl/mcp-server:"),
+        ("docs/installing.md", "smartercl/mcp-server:"),
+    ] {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+        let after = text.split(before).skip(1);
+        let versions: Vec<_> = after.map(|rest| rest.split([' ', '}', '\n']).next().unwrap()).collect();
+        assert!(
+            !versions.is_empty() && versions.iter().all(|version| *version == VERSION),
+            "{path} names {versions:?}"
+        );
+    }
 }
 
 #[tokio::test]

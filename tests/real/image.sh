@@ -144,6 +144,12 @@ health=$(get "$base/health")
 [ "$(of_json 'value["status"]' <<<"$health")" = healthy ] || fail "$health"
 ok "GET /health: \`$(cut -c 1-90 <<<"$health")…\`"
 
+# Where clients sign in is where the port is published.
+told=$(get "$base/.well-known/oauth-protected-resource/mcp" | of_json 'value["resource"]')
+[ "$told" = "$base/mcp" ] || fail "clients are told $told, and come to $base"
+[ "$(get "$base/install.sh" | sed -n "s/^ *releases=.*:-'\(.*\)'}$/\1/p")" = "$base/releases" ] || fail "/install.sh names another gateway"
+ok "clients that sign in, and /install.sh, are told the published port: \`$told\`"
+
 operator=$(docker logs "$container" 2>/dev/null | grep '^smcp_')
 scopes='["write:services","write:workflows","read:analytics","write:crm","read:support","write:bots"]'
 token=$(get "$base/auth/token" -H "Authorization: Bearer $operator" -d "{\"name\":\"real\",\"scopes\":$scopes}" | of_json 'value["api_token"]')
@@ -191,7 +197,7 @@ times=()
 for n in 1 2 3 4 5; do
   began=$(date +%s%N)
   id=$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges:true --tmpfs /tmp:size=16m,mode=1777 --memory 512m \
-    --cpus 2 --pids-limit 256 --network "$network" --publish "127.0.0.1:$port:8080" "$image")
+    --cpus 2 --pids-limit 256 --network "$network" --publish "127.0.0.1:$port:8080" --env "SMARTERMCP_PUBLIC_URL=$base" "$image")
   until [ "$(get -o /dev/null -w '%{http_code}' "$base/health/ready" 2>/dev/null)" = 200 ]; do
     [ $(($(date +%s%N) - began)) -lt 30000000000 ] || fail "no answer after 30 s: $(docker logs "$id" 2>&1)"
     sleep 0.005

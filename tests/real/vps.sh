@@ -116,15 +116,42 @@ ok "the demo under the same unit (system calls filtered, no memory both writable
 there 'rm -r /run/systemd/system/smartermcp.service.d; systemctl daemon-reload; systemctl restart smartermcp'
 
 # A machine with an older version: the binary says another, and is the same.
-there 'mv /usr/local/bin/smartermcp /usr/local/bin/played; printf "#!/bin/sh\n[ \"\$1\" != --version ] || { echo smartermcp 0.9.0; exit; }\nexec /usr/local/bin/played \"\$@\"\n" >/usr/local/bin/smartermcp; chmod 755 /usr/local/bin/smartermcp'
+older() {
+  there 'mv /usr/local/bin/smartermcp /usr/local/bin/played; printf "#!/bin/sh\n[ \"\$1\" != --version ] || { echo smartermcp 0.9.0; exit; }\nexec /usr/local/bin/played \"\$@\"\n" >/usr/local/bin/smartermcp; chmod 755 /usr/local/bin/smartermcp'
+}
+older
 deploy || { cat "$folder/deploy.log" >&2; fail "it is not upgraded"; }
-grep -q 'before-.*checked' "$folder/deploy.log" || fail "$(cat "$folder/deploy.log")"
-ok "over a version that calls itself 0.9.0: \`$(grep -o 'before-.*checked' "$folder/deploy.log")\`, \`$(tail -2 "$folder/deploy.log" | paste -sd ';' | sed 's/;/; /')\`"
+kept=$(there ls /usr/local/lib/smartermcp)
+if [[ ! $kept =~ ^smartermcp-0\.9\.0-[0-9TZ]+$ ]] || ! grep -q "$kept.db: .*checked" "$folder/deploy.log"; then fail "$(cat "$folder/deploy.log")"; fi
+ok "over a version that calls itself 0.9.0: \`$(grep -o 'smartermcp-0.9.0-.*checked' "$folder/deploy.log")\`, \`$(tail -2 "$folder/deploy.log" | paste -sd ';' | sed 's/;/; /')\`"
+
+# The way back, as docs/installing.md has it, and the upgrade repeated.
+there "systemctl stop smartermcp; install -m 755 /usr/local/lib/smartermcp/$kept /usr/local/bin/smartermcp"
+gateway "restore /var/lib/smartermcp/$kept.db" >"$folder/restore.log" 2>&1 || fail "$(cat "$folder/restore.log")"
+there 'systemctl reset-failed smartermcp; systemctl start smartermcp'
+for _ in $(seq 100); do gateway health >/dev/null 2>&1 && break; sleep 0.1; done
+ok "the way back: \`$(head -1 "$folder/restore.log")\`, $(there smartermcp --version), $(gateway health)"
+deploy || { cat "$folder/deploy.log" >&2; fail "it is not upgraded again"; }
+there "test -s /usr/local/lib/smartermcp/$kept && test -s /var/lib/smartermcp/$kept.db" || fail "what was kept is gone"
+[ "$(there ls /usr/local/lib/smartermcp | wc -l)" = 2 ] || fail "$(there ls /usr/local/lib/smartermcp)"
+ok "upgraded again, it keeps a second binary and backup beside the first"
+
+# Settings of a gateway that went over to PostgreSQL, over the file that its first start left.
+older
+there 'echo "database_url = \"postgres://smartermcp@127.0.0.1:1/smartermcp\"" >>/etc/smartermcp/settings.toml'
+! deploy || fail "it takes calls without its PostgreSQL"
+if ! grep -q 'was not backed up here' "$folder/deploy.log" || [ "$(there smartermcp --version)" = 'smartermcp 0.9.0' ]; then
+  fail "$(cat "$folder/deploy.log")"
+fi
+ok "with PostgreSQL in the settings it upgrades, and says: \`$(grep -o 'the settings name.*' "$folder/deploy.log")\`"
+there 'sed -i /^database_url/d /etc/smartermcp/settings.toml'
+deploy || { cat "$folder/deploy.log" >&2; fail "it does not come back"; }
 there 'echo "nonsense = 1" >>/etc/smartermcp/settings.toml; systemctl restart smartermcp || true'
 ! deploy || fail "a wrong setting is not told"
 ok "with a wrong setting it fails and says which: \`$(grep -o 'does not take calls (.\{60\}' "$folder/deploy.log")…\`"
-there 'sed -i /^nonsense/d /etc/smartermcp/settings.toml; systemctl reset-failed smartermcp'
+there 'sed -i /^nonsense/d /etc/smartermcp/settings.toml'
 deploy || { cat "$folder/deploy.log" >&2; fail "it does not come back"; }
+ok "corrected, it comes at the next \`make deploy-vps\`, although systemd had given it up"
 head -c 1000000 "$ARCHIVE" >"$folder/part" && mv "$folder/part" "$ARCHIVE"
 ! deploy || fail "half an archive is installed"
 ok "half an archive is refused there: \`$(grep -o 'smartermcp-.*FAILED' "$folder/deploy.log")\`; the service is $(there systemctl is-active smartermcp)"

@@ -1,7 +1,7 @@
 //! Applications that ask for access: registered by themselves, or described by a document at their own address.
 //!
-//! A registration (RFC 7591) is a row of the database; what nobody has allowed anything goes after a day. A Client ID Metadata
-//! Document is fetched from the address that is the client's id, on the word of a stranger: never from inside a private network,
+//! A registration (RFC 7591) is a row of the database; one that nobody has allowed anything goes after 30 days, or sooner where there
+//! are too many, the oldest first. A Client ID Metadata Document is fetched from the address that is the client's id, on the word of a stranger: never from inside a private network,
 //! never over a redirect, within a size and a time, and seldom from one address. No client has a secret: PKCE is what binds a code to it.
 
 use std::{
@@ -29,9 +29,11 @@ use crate::{
 
 /// The longest name that is shown.
 pub const NAME_MAX: usize = 100;
-pub const REDIRECT_URIS_MAX: usize = 20;
+const REDIRECT_URIS_MAX: usize = 20;
+/// Of all redirect URIs of a client together, in bytes: an outsider has them stored.
+const REDIRECT_URIS_LENGTH: usize = 4096;
 pub const URI_MAX: usize = 2048;
-/// Clients that nobody has allowed anything, all together.
+/// Clients that nobody has allowed anything, all together: for one more, the oldest goes.
 const UNUSED_MAX: i64 = 10_000;
 
 /// How long fetching a document may take, and how long it may be.
@@ -45,7 +47,7 @@ const KEPT_LEAST_MS: i64 = 60_000;
 const KEPT_USUALLY_MS: i64 = 3_600_000;
 const KEPT_MOST_MS: i64 = 24 * 3_600_000;
 
-const REGISTRATIONS: Quota = Quota::per_minute(NonZeroU32::new(20).unwrap()).allow_burst(NonZeroU32::new(10).unwrap());
+const REGISTRATIONS: Quota = Quota::per_hour(NonZeroU32::new(20).unwrap()).allow_burst(NonZeroU32::new(10).unwrap());
 const DOCUMENTS: Quota = Quota::per_minute(NonZeroU32::new(20).unwrap()).allow_burst(NonZeroU32::new(10).unwrap());
 
 /// Schemes of applications whose addresses have no dot, as RFC 8252 §7.1 would have it: editors that are in use.
@@ -94,7 +96,7 @@ fn portless(mut url: Url) -> Url {
 }
 
 /// Whether a client may be sent back to this address: over https, to this machine, or into an application of this machine.
-pub fn is_redirect_uri(text: &str) -> bool {
+fn is_redirect_uri(text: &str) -> bool {
     if text.len() > URI_MAX || text.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
         return false;
     }
@@ -107,6 +109,13 @@ pub fn is_redirect_uri(text: &str) -> bool {
         "http" => loopback(&url),
         scheme => scheme.contains('.') || EDITORS.contains(&scheme),
     }
+}
+
+/// Whether a client may have these: 1 to 20, of 4 KiB together.
+pub fn are_redirect_uris(uris: &[String]) -> bool {
+    (1..=REDIRECT_URIS_MAX).contains(&uris.len())
+        && uris.iter().map(String::len).sum::<usize>() <= REDIRECT_URIS_LENGTH
+        && uris.iter().all(|uri| is_redirect_uri(uri))
 }
 
 /// What a client says its name is, in one line that cannot pretend to be anything else of the page.
@@ -201,7 +210,7 @@ impl Clients {
     /// Stores a client that registers itself, and answers its id.
     ///
     /// # Errors
-    /// 429 for an address that registers too many; 503 when too many that nobody uses are stored.
+    /// 429 for an address that registers too many.
     pub async fn register(&self, state: &State, name: String, redirect_uris: Vec<String>, address: IpAddr) -> Result<Row> {
         self.registrations.check(address)?;
         self.registrations.count(address)?;
@@ -213,13 +222,8 @@ impl Clients {
             used_at: None,
         };
         let mut tx = state.store.write(Reach::Operator).await?;
-        if store::oauth_clients::count_unused(&mut tx).await? >= UNUSED_MAX {
-            return Err(
-                Error::unavailable("Too many applications have registered here and were never used; try again tomorrow")
-                    .coded("too_many_clients")
-                    .retry_after(3600),
-            );
-        }
+        // Refused instead, whoever fills the table would keep everybody else out.
+        store::oauth_clients::make_room(&mut tx, UNUSED_MAX - 1).await?;
         store::oauth_clients::insert(&mut tx, &row).await?;
         tx.commit().await?;
         Ok(row)
@@ -324,9 +328,9 @@ fn read_document(id: &str, body: &[u8]) -> Result<Client> {
         ));
     }
     let uris = document.redirect_uris;
-    if uris.is_empty() || uris.len() > REDIRECT_URIS_MAX || !uris.iter().all(|uri| is_redirect_uri(uri)) {
+    if !are_redirect_uris(&uris) {
         return Err(unknown(
-            "The document at client_id must hold 1 to 20 redirect_uris over https, to localhost, or with a scheme of the application's own",
+            "The document at client_id must hold 1 to 20 redirect_uris, of 4 KiB together, over https, to localhost, or with a scheme of the application's own",
         ));
     }
     Ok(Client {

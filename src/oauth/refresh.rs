@@ -80,6 +80,7 @@ pub async fn exchange(state: &State, client_id: &str, form: &Parameters) -> Resu
     }
     let next = token::of(token::REFRESH_PREFIX, &state.secrets.hash("refresh", text.as_bytes()));
     store::refresh_tokens::insert(&mut tx, &TokenHash::of(&next), grant.tenant_id, grant.id, now, end(&grant, now)).await?;
+    store::oauth_clients::touch(&mut tx, client_id, now).await?;
     tx.commit().await?;
     Ok(Fetched {
         access: access(&grant, scopes)?,

@@ -270,22 +270,98 @@ async fn one_address_registers_only_so_many_clients() {
 }
 
 #[tokio::test]
-async fn a_client_that_nobody_uses_is_forgotten_and_told_to_register_anew() {
+async fn a_client_that_nobody_uses_is_forgotten_after_a_month_and_told_to_register_anew() {
     let app = App::start().await;
     let flow = Flow::start(&app, "luna").await;
     let answer = flow.connected().await;
     let unused = register(&app, json!({ "redirect_uris": [REDIRECT] })).await;
-    app.clock.advance(2 * DAY);
-    smartermcp::jobs::retain(&app.state).await.unwrap();
     let (_, refresh) = bearer(&app, &answer);
-    flow.refresh(refresh).await.assert_status(200);
-    let gone = post(
-        &app,
-        "/oauth/token",
-        &[("grant_type", "refresh_token"), ("refresh_token", refresh), ("client_id", &unused)],
-    )
-    .await;
-    assert_error(&gone, 401, "invalid_client");
+    let mut used = refresh.to_owned();
+    for (days, status, error) in [(29, 400, "invalid_grant"), (2, 401, "invalid_client")] {
+        app.clock.advance(days * DAY);
+        smartermcp::jobs::retain(&app.state).await.unwrap();
+        let next = flow.refresh(&used).await;
+        next.assert_status(200);
+        next.json["refresh_token"].as_str().unwrap().clone_into(&mut used);
+        let reply = post(
+            &app,
+            "/oauth/token",
+            &[("grant_type", "refresh_token"), ("refresh_token", "x"), ("client_id", &unused)],
+        )
+        .await;
+        assert_error(&reply, status, error);
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_known_for_a_year_after_its_last_refresh() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let answer = flow.connected().await;
+    let (_, refresh) = bearer(&app, &answer);
+    let mut refresh = refresh.to_owned();
+    for _ in 0..3 {
+        app.clock.advance(29 * DAY);
+        let next = flow.refresh(&refresh).await;
+        next.assert_status(200);
+        next.json["refresh_token"].as_str().unwrap().clone_into(&mut refresh);
+    }
+    // What was granted has long ended, and is forgotten; the client still holds its id.
+    for (days, status, error) in [(364, 400, "invalid_grant"), (2, 401, "invalid_client")] {
+        app.clock.advance(days * DAY);
+        smartermcp::jobs::retain(&app.state).await.unwrap();
+        assert_error(&flow.refresh(&refresh).await, status, error);
+    }
+}
+
+#[tokio::test]
+async fn that_a_client_is_in_use_is_noted_once_a_day() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let mut refresh = flow.connected().await["refresh_token"].as_str().unwrap().to_owned();
+    let mut noted = Vec::new();
+    for hours in [1, 22, 2] {
+        app.clock.advance(hours * Duration::from_secs(3600));
+        let next = flow.refresh(&refresh).await;
+        next.assert_status(200);
+        next.json["refresh_token"].as_str().unwrap().clone_into(&mut refresh);
+        let row = smartermcp::oauth::client::registered(&app.state, &flow.client_id).await.unwrap();
+        noted.push(row.unwrap().used_at.unwrap());
+    }
+    assert!(noted[0] == noted[1] && noted[1] < noted[2], "{noted:?}");
+}
+
+#[tokio::test]
+async fn who_fills_the_table_of_clients_pushes_the_oldest_unused_out_and_keeps_nobody_from_registering() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    flow.connected().await;
+    let filled = app
+        .sql(
+            "insert into oauth_clients (id, name, redirect_uris, created_at) \
+             with recursive n(i) as (select 1 union all select i + 1 from n where i < 10000) \
+             select '00000000-0000-4000-8000-' || substr('' || (100000000000 + i), 1, 12), 'x', '[\"http://localhost/cb\"]', i from n",
+        )
+        .await;
+    assert_eq!(filled, 10_000);
+    let known = async |id: &str| smartermcp::oauth::client::registered(&app.state, id).await.unwrap().is_some();
+    let (oldest, next) = ("00000000-0000-4000-8000-100000000001", "00000000-0000-4000-8000-100000000002");
+    assert!(known(oldest).await && known(next).await);
+    let registered = register(&app, json!({ "redirect_uris": [REDIRECT] })).await;
+    assert!(known(&registered).await && !known(oldest).await && known(next).await);
+    assert!(known(&flow.client_id).await, "one that is in use never goes for it");
+    // All of them go with one run of retention, not a thousand an hour.
+    smartermcp::jobs::retain(&app.state).await.unwrap();
+    assert!(!known(next).await && !known("00000000-0000-4000-8000-100000010000").await && known(&registered).await);
+}
+
+#[tokio::test]
+async fn the_redirect_uris_of_a_client_are_bounded_together() {
+    let app = App::start().await;
+    let uris = |length: usize| vec![format!("https://app.example.cl/{}", "x".repeat(length)); 3];
+    register(&app, json!({ "redirect_uris": uris(1300) })).await;
+    let refused = app.nobody().post("/oauth/register", json!({ "redirect_uris": uris(1400) })).await;
+    assert_error(&refused, 400, "invalid_redirect_uri");
 }
 
 // The authorization request.

@@ -312,7 +312,26 @@ struct Document {
     redirect_uris: Vec<String>,
     client_uri: Option<String>,
     token_endpoint_auth_method: Option<String>,
+    #[serde(default)]
+    token_endpoint_auth_methods_supported: Vec<String>,
     client_secret: Option<serde::de::IgnoredAny>,
+}
+
+impl Document {
+    /// Whether its client can do without a secret that is shared with us: all that there is here.
+    ///
+    /// One that would sign assertions with a key of its own (`private_key_jwt`) is taken too, and is a public client like all others: its
+    /// `client_assertion` is neither asked for nor looked at. What a thief of a code lacks is the PKCE verifier, which only who asked
+    /// has, and the redirect URI is one that the document names; a stolen refresh token is found out by its rotation. RFC 9700 §2.1.1 and
+    /// §2.2.2 and RFC 8252 §8.1 have nothing more of a public client. Refused, such clients could not connect at all: they
+    /// register in no other way.
+    fn is_public(&self) -> bool {
+        let method = self.token_endpoint_auth_method.as_deref();
+        let supported = self.token_endpoint_auth_methods_supported.iter().map(String::as_str);
+        let named: Vec<_> = method.into_iter().chain(supported).collect();
+        let asks_for_secret = self.client_secret.is_some() || method.is_some_and(|method| method.starts_with("client_secret"));
+        !asks_for_secret && (named.is_empty() || named.iter().any(|name| matches!(*name, "none" | "private_key_jwt")))
+    }
 }
 
 fn read_document(id: &str, body: &[u8]) -> Result<Client> {
@@ -322,9 +341,9 @@ fn read_document(id: &str, body: &[u8]) -> Result<Client> {
     if document.client_id != id {
         return Err(unknown("The document at client_id names another client_id than its own address"));
     }
-    if document.client_secret.is_some() || document.token_endpoint_auth_method.is_some_and(|method| method != "none") {
+    if !document.is_public() {
         return Err(unknown(
-            "The document at client_id asks for a client secret or key; this gateway takes token_endpoint_auth_method none, with PKCE",
+            "The document at client_id asks for a client secret; this gateway takes token_endpoint_auth_method none, with PKCE",
         ));
     }
     let uris = document.redirect_uris;
@@ -433,6 +452,36 @@ mod tests {
             "https://app.example.cl/ x",
         ] {
             assert!(!is_redirect_uri(refused), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_document_may_name_every_method_that_needs_no_shared_secret() {
+        let id = "https://app.example.cl/client.json";
+        let read = |more: serde_json::Value| {
+            let mut document = serde_json::json!({ "client_id": id, "client_name": "x", "redirect_uris": ["https://app.example.cl/cb"] });
+            document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            read_document(id, document.to_string().as_bytes())
+        };
+        for taken in [
+            "{}",
+            r#"{"token_endpoint_auth_method":"none"}"#,
+            r#"{"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://app.example.cl/jwks"}"#,
+            r#"{"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_methods_supported":["none","private_key_jwt"]}"#,
+            r#"{"token_endpoint_auth_methods_supported":["client_secret_basic","none"]}"#,
+            r#"{"token_endpoint_auth_method":"tls_client_auth","token_endpoint_auth_methods_supported":["none"]}"#,
+        ] {
+            assert!(read(serde_json::from_str(taken).unwrap()).is_ok(), "{taken}");
+        }
+        for refused in [
+            r#"{"token_endpoint_auth_method":"client_secret_post"}"#,
+            r#"{"token_endpoint_auth_method":"client_secret_basic","token_endpoint_auth_methods_supported":["none"]}"#,
+            r#"{"token_endpoint_auth_method":"client_secret_jwt"}"#,
+            r#"{"token_endpoint_auth_methods_supported":["client_secret_basic"]}"#,
+            r#"{"token_endpoint_auth_method":"tls_client_auth"}"#,
+            r#"{"token_endpoint_auth_method":"none","client_secret":"x"}"#,
+        ] {
+            assert!(read(serde_json::from_str(refused).unwrap()).is_err(), "{refused}");
         }
     }
 

@@ -773,6 +773,32 @@ async fn a_client_with_a_metadata_document_needs_no_registration_and_is_fetched_
 }
 
 #[tokio::test]
+async fn a_client_that_would_sign_assertions_connects_as_a_public_one() {
+    let app = App::start().await;
+    let (id, _) = documents(|id| {
+        let mut document = document(id);
+        document["token_endpoint_auth_method"] = json!("private_key_jwt");
+        document["jwks_uri"] = json!(format!("{id}/jwks"));
+        axum::Json(document).into_response()
+    })
+    .await;
+    let mut flow = Flow::start(&app, "luna").await;
+    flow.client_id = id;
+    let assertion = [
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        ("client_assertion", &*"a.b.".repeat(200)),
+    ];
+    let reply = flow.fetch(&flow.code().await, &assertion).await;
+    reply.assert_status(200);
+    let (user, refresh) = bearer(&app, &reply.json);
+    user.get("/api/v1/whoami").await.assert_status(200);
+    flow.refresh(refresh).await.assert_status(200);
+    // It is PKCE that binds the code.
+    let wrong = [("code_verifier", "another-verifier-of-forty-three-characters-or-more-01234")];
+    assert_error(&flow.fetch(&flow.code().await, &wrong).await, 400, "invalid_grant");
+}
+
+#[tokio::test]
 async fn a_document_that_is_wrong_is_shown_and_leads_nowhere() {
     let app = App::start().await;
     let flow = Flow::start(&app, "luna").await;

@@ -41,8 +41,8 @@ pub struct Asked {
 pub enum Refused {
     /// Client or redirect URI is wrong: there is nobody to send back to, and the member is told.
     Shown(Error),
-    /// The client is told, at its redirect URI.
-    Back(Url),
+    /// The client is told, at its redirect URI; with what, for whoever made it.
+    Back(Url, &'static str),
 }
 
 /// Checks a request, from what would make a redirect dangerous to what is merely wrong.
@@ -63,12 +63,11 @@ pub async fn check(state: &State, query: &str, address: IpAddr) -> Result<Asked,
             state: parameters.get("state").map(str::to_owned),
             code_challenge,
         }),
-        Err(Fault(error, description)) => Err(Refused::Back(back(
-            state,
-            redirect_uri,
-            parameters.get("state"),
-            &[("error", error), ("error_description", description)],
-        ))),
+        Err(Fault(error, description)) => {
+            let answer = [("error", error), ("error_description", description)];
+            let to = back(state, redirect_uri, parameters.get("state"), &answer);
+            Err(Refused::Back(to, description))
+        }
     }
 }
 

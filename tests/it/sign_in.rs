@@ -740,6 +740,54 @@ async fn a_request_that_names_no_client_is_shown_to_the_member_and_leads_nowhere
 }
 
 #[tokio::test]
+async fn nobody_is_sent_to_another_site_before_he_signed_in() {
+    let app = App::start().await;
+    let (_, user, local) = business(&app).await;
+    let web = Application::register_at(&app, "Agenda", "https://agenda.example/cb").await;
+    let editor = Application::register_at(&app, "Editor", "cursor://anysphere.cursor/cb").await;
+    let stranger = Browser::new(&app);
+    let wrongs = |application: &Application| {
+        let request = application.request("read:crm");
+        [
+            request.replace("response_type=code&", ""),
+            format!("{request}&prompt=none"),
+            application.request("read:moon"),
+        ]
+    };
+    for wrong in wrongs(&web) {
+        let page = stranger.get(&format!("/oauth/authorize?{wrong}")).await;
+        page.assert_status(400)
+            .assert_says("agenda.example")
+            .assert_says("Go on only if you know it");
+        assert_eq!((page.header("location"), page.leads_to().as_str()), ("", ""));
+        // By hand, the application can still be told (RFC 6749 §4.1.2.1).
+        page.assert_says("<a class=\"button plain\" href=\"https://agenda.example/cb?error=");
+        assert_eq!(page.header("referrer-policy"), "same-origin");
+    }
+    // What stays on his own machine needs nobody's word.
+    for (application, to) in [
+        (&local, "http://127.0.0.1:33418/callback?error="),
+        (&editor, "cursor://anysphere.cursor/cb?error="),
+    ] {
+        for wrong in wrongs(application) {
+            let sent = stranger.get(&format!("/oauth/authorize?{wrong}")).await;
+            sent.assert_status(303);
+            assert!(sent.header("location").starts_with(to), "{:?}", sent.headers);
+        }
+    }
+    let member = Browser::new(&app);
+    member.sign_in_alone(&user.token).await;
+    for (application, to) in [
+        (&web, "https://agenda.example/cb?error="),
+        (&local, "http://127.0.0.1:33418/callback?error="),
+    ] {
+        for wrong in wrongs(application) {
+            assert_leads_back(&member.get(&format!("/oauth/authorize?{wrong}")).await, to);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_form_that_is_too_large_is_refused() {
     let app = App::start().await;
     let browser = Browser::new(&app);

@@ -88,7 +88,7 @@ impl<'a> Ready<'a> {
     async fn of(state: &State, visit: &Visit, request: &'a str) -> Result<Self, Turn> {
         let asked = match request::check(state, request, visit.address).await {
             Ok(asked) => asked,
-            Err(Refused::Back(url)) => return Err(go(url.as_str()).into()),
+            Err(Refused::Back(to, why)) => return Err(turned_back(state, visit, &to, why).await?.into()),
             Err(Refused::Shown(error)) => return Err(refused(visit, &error)),
         };
         let Some(signed_in) = sign_in::current(state, &visit.headers).await? else {
@@ -158,6 +158,37 @@ impl<'a> Ready<'a> {
         };
         page(status, &consent)
     }
+}
+
+/// Of a request that the application is told to be wrong.
+///
+/// Anybody can register an address: who has not signed in is sent nowhere but to his own machine without being asked, or this gateway's
+/// name would lead to every other site (RFC 9700 §4.11.2).
+async fn turned_back(state: &State, visit: &Visit, to: &Url, why: &'static str) -> Result<Response> {
+    let (goes_to, here) = destination(to);
+    let title = visit.say(
+        "La aplicación pidió algo que no vale",
+        "The application asked for something that is not good",
+    );
+    // Signed in, it may be a form that led here.
+    if sign_in::current(state, &visit.headers).await?.is_some() {
+        return Ok(onward(visit, title, to));
+    }
+    if here {
+        return Ok(go(to.as_str()));
+    }
+    let notice = Notice {
+        detail: Some(why.to_owned()),
+        away: Some((goes_to, to.to_string())),
+        ..visit.notice(
+            title,
+            visit.say(
+                "No se le dio nada. Muestra esto a quien la hizo:",
+                "It was given nothing. Show this to whoever made it:",
+            ),
+        )
+    };
+    Ok(page(StatusCode::BAD_REQUEST, &notice))
 }
 
 /// Of a request that nobody can be sent back with.

@@ -127,6 +127,7 @@ impl Visit {
             title: title.to_owned(),
             text: text.into(),
             detail: None,
+            away: None,
             link: None,
             session: None,
         }
@@ -412,6 +413,8 @@ pub struct Notice<'a> {
     pub text: String,
     /// In English, for whoever made the application.
     pub detail: Option<String>,
+    /// What somebody may go on to who knows it: its host, and the address itself.
+    pub away: Option<(String, String)>,
     /// Where one signs in again.
     pub link: Option<String>,
     pub session: Option<Session<'a>>,

@@ -76,13 +76,6 @@ impl Client {
         });
         known.then_some(url)
     }
-
-    /// Whether every place that it may be sent back to is on the member's own machine: anybody could say that he is this client.
-    pub fn is_local(&self) -> bool {
-        self.redirect_uris
-            .iter()
-            .all(|uri| Url::parse(uri).is_ok_and(|url| url.scheme() != "https" || loopback(&url)))
-    }
 }
 
 fn is_native(url: &Url) -> bool {

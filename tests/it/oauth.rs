@@ -736,7 +736,7 @@ async fn what_is_connected_and_what_ends_is_in_the_audit() {
 // Client ID Metadata Documents.
 
 /// A server of client documents, played: what it answers is made from its own address.
-async fn documents(answer: impl Fn(&str) -> axum::response::Response + Clone + Send + Sync + 'static) -> (String, Arc<AtomicUsize>) {
+pub async fn documents(answer: impl Fn(&str) -> axum::response::Response + Clone + Send + Sync + 'static) -> (String, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let id = format!("http://{address}/client.json");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::response::IntoResponse as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Method;
 use jsonwebtoken::Algorithm;
@@ -12,7 +13,9 @@ use smartermcp::{auth::token, backends};
 use crate::{
     app::{App, BUSINESS, OPERATOR, Tenant, User, folder_holds},
     browser::{Application, Browser, Page},
-    cli, servers,
+    cli,
+    oauth::documents,
+    servers,
     vendors::openid::{Provider, Signs},
 };
 
@@ -240,6 +243,25 @@ async fn an_application_on_the_web_is_shown_by_its_host_and_without_the_warning_
     let editor = Application::register_at(&app, "Editor", "cursor://anysphere.cursor/cb").await;
     let page = Browser::new(&app).sign_in(&user.token, &editor.request("read:crm")).await;
     page.assert_says("cursor:").assert_says("any program on this device");
+}
+
+#[tokio::test]
+async fn who_returns_to_this_device_is_warned_of_though_a_site_vouches_for_the_name() {
+    let app = App::start().await;
+    let (_, user, mut editor) = business(&app).await;
+    let uris = ["https://editor.example/redirect", "http://127.0.0.1/"];
+    let (id, _) =
+        documents(move |id| axum::Json(json!({ "client_id": id, "client_name": "Editor", "redirect_uris": uris })).into_response()).await;
+    editor.client_id = id;
+    for (redirect_uri, warned) in [("https://editor.example/redirect", false), ("http://127.0.0.1:51004/", true)] {
+        redirect_uri.clone_into(&mut editor.redirect_uri);
+        let page = Browser::new(&app).sign_in(&user.token, &editor.request("read:crm")).await;
+        assert_is_consent(&page);
+        page.assert_says("where it is described");
+        for warning in ["any program on this device can pretend", "it cannot know which program"] {
+            assert_eq!(page.read().contains(warning), warned, "{redirect_uri}: {}", page.text);
+        }
+    }
 }
 
 #[tokio::test]

@@ -141,7 +141,6 @@ impl<'a> Ready<'a> {
                 .and_then(|url| url.host_str().map(str::to_owned)),
             goes_to,
             here,
-            local: client.is_local(),
             tenant: Choice::of(grantor),
             others: self.grantors.len() > 1,
             offered: Offer::list(language, offered, ticked.unwrap_or(usual)),

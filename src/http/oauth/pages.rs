@@ -369,9 +369,8 @@ pub struct Consent<'a> {
     /// The host that its description was fetched from.
     pub vouched: Option<String>,
     pub goes_to: String,
-    /// Whether that is on this device, and whether the application knows no other place at all.
+    /// Whether that is on this device, where every program can say that it is this application, whoever vouches for the name.
     pub here: bool,
-    pub local: bool,
     pub tenant: Choice<'a>,
     /// Whether there are other tenants to choose.
     pub others: bool,

@@ -5,9 +5,10 @@
 //! never over a redirect, within a size and a time, and seldom from one address. No client has a secret: PKCE is what binds a code to it.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
     num::NonZeroU32,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -19,7 +20,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::{
-    auth::Flood,
+    auth::{Flood, network},
     backends::{Connections, Guard},
     config::{Config, loopback},
     error::{Error, Kind, Result, chain},
@@ -36,16 +37,21 @@ pub const URI_MAX: usize = 2048;
 /// Clients that nobody has allowed anything, all together: for one more, the oldest goes.
 const UNUSED_MAX: i64 = 10_000;
 
-/// How long fetching a document may take, and how long it may be.
+/// How long fetching a document may take, how long one waits for a place to do so, and how long it may be.
 const FETCH: Duration = Duration::from_secs(5);
+const PLACE: Duration = Duration::from_secs(5);
 const DOCUMENT_MAX: usize = 64 * 1024;
-/// How many documents are fetched at once, and how many are kept.
-const FETCHES: usize = 8;
+/// How many documents are fetched at once, how many of them for one address, and how many are kept.
+const FETCHES: usize = 32;
+const FETCHES_OF_ONE: usize = 2;
 const KEPT: usize = 1000;
 /// How long a document is kept, whatever its server says.
 const KEPT_LEAST_MS: i64 = 60_000;
 const KEPT_USUALLY_MS: i64 = 3_600_000;
 const KEPT_MOST_MS: i64 = 24 * 3_600_000;
+/// How long one serves on when it cannot be fetched again, and after how long that is tried anew.
+const STALE_MS: i64 = 3_600_000;
+const AGAIN_MS: i64 = 60_000;
 
 const REGISTRATIONS: Quota = Quota::per_hour(NonZeroU32::new(20).unwrap()).allow_burst(NonZeroU32::new(10).unwrap());
 const DOCUMENTS: Quota = Quota::per_minute(NonZeroU32::new(20).unwrap()).allow_burst(NonZeroU32::new(10).unwrap());
@@ -136,6 +142,8 @@ pub struct Clients {
     local: bool,
     documents: Cache<String, Kept>,
     fetches: Semaphore,
+    /// The same for each network that asks right now.
+    fetches_of: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
     registrations: Flood,
     fetched: Flood,
 }
@@ -143,8 +151,10 @@ pub struct Clients {
 #[derive(Clone)]
 struct Kept {
     client: Arc<Client>,
-    /// Epoch milliseconds.
+    /// Epoch milliseconds, as below.
     until: i64,
+    /// Until when it serves where it cannot be fetched again.
+    stale_until: i64,
 }
 
 impl std::fmt::Debug for Clients {
@@ -173,6 +183,7 @@ impl Clients {
             local,
             documents: Cache::new(KEPT),
             fetches: Semaphore::new(FETCHES),
+            fetches_of: Mutex::default(),
             registrations: Flood::new(REGISTRATIONS, ("registrations of clients", "register once")),
             fetched: Flood::new(DOCUMENTS, ("documents of clients to fetch", "try again")),
         }
@@ -224,29 +235,54 @@ impl Clients {
 
     async fn described(&self, state: &State, id: &str, address: IpAddr) -> Result<Arc<Client>> {
         let now = state.clock.millis();
-        if let Some(kept) = self.documents.get(id).filter(|kept| kept.until > now) {
-            return Ok(kept.client);
+        let kept = self.documents.get(id);
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.until > now) {
+            return Ok(Arc::clone(&kept.client));
         }
         let url = document_url(id)
             .ok_or_else(|| unknown("client_id: must be an https address with a path, without a fragment, dot segments or a user"))?;
-        self.fetched.check(address)?;
-        self.fetched.count(address)?;
-        let Ok(_place) = self.fetches.try_acquire() else {
-            return Err(Error::unavailable("Too many applications are being looked at right now; try again in a moment").retry_after(1));
+        let found = match (self.ask(url, address).await, kept.filter(|kept| kept.stale_until > now)) {
+            (Ok(Some((document, keep_ms))), _) => Kept {
+                client: Arc::new(read_document(id, &document)?),
+                until: now + keep_ms,
+                stale_until: now + keep_ms + STALE_MS,
+            },
+            (Ok(None), _) => return Err(unknown("There is no document at client_id any more, or there never was")),
+            // Its server is away, or too many ask: nobody has said that it holds no longer.
+            (Err(_), Some(kept)) => Kept {
+                until: kept.stale_until.min(now + AGAIN_MS),
+                ..kept
+            },
+            (Err(error), None) => return Err(error),
         };
-        let (document, keep_ms) = tokio::time::timeout(FETCH, self.fetch(url))
-            .await
-            .unwrap_or_else(|_| Err(unfetched("it did not answer in time")))?;
-        let client = Arc::new(read_document(id, &document)?);
-        let kept = Kept {
-            client: Arc::clone(&client),
-            until: now + keep_ms,
-        };
-        self.documents.insert(id.to_owned(), kept);
-        Ok(client)
+        self.documents.insert(id.to_owned(), found.clone());
+        Ok(found.client)
     }
 
-    async fn fetch(&self, url: Url) -> Result<(Vec<u8>, i64)> {
+    /// Asks for a document when it is this address's turn. `None`: its server says that there is none.
+    async fn ask(&self, url: Url, address: IpAddr) -> Result<Option<(Vec<u8>, i64)>> {
+        self.fetched.check(address)?;
+        self.fetched.count(address)?;
+        let of_one = {
+            let mut all = self.fetches_of.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those that nobody holds or waits for.
+            all.retain(|_, places| Arc::strong_count(places) > 1);
+            Arc::clone(
+                all.entry(network(address))
+                    .or_insert_with(|| Arc::new(Semaphore::new(FETCHES_OF_ONE))),
+            )
+        };
+        // Its own first: who waits for one of his places takes none of everybody's.
+        let places = async { (of_one.acquire().await, self.fetches.acquire().await) };
+        let Ok(_places) = tokio::time::timeout(PLACE, places).await else {
+            return Err(Error::unavailable("Too many applications are being looked at right now; try again in a moment").retry_after(1));
+        };
+        tokio::time::timeout(FETCH, self.fetch(url))
+            .await
+            .unwrap_or_else(|_| Err(unfetched("it did not answer in time")))
+    }
+
+    async fn fetch(&self, url: Url) -> Result<Option<(Vec<u8>, i64)>> {
         self.guard
             .check_literal(&url)
             .map_err(|refused| unfetched("its address is not a public one").because(refused))?;
@@ -261,6 +297,7 @@ impl Clients {
         let mut response = sent.map_err(|error| unfetched("it cannot be reached").because(chain(&error.without_url())))?;
         match response.status() {
             StatusCode::OK => {}
+            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
             status if status.is_redirection() => return Err(unfetched("it redirects, which is not followed")),
             status => return Err(unfetched(&format!("it answered {}", status.as_u16()))),
         }
@@ -276,7 +313,7 @@ impl Clients {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok((body, keep_ms))
+        Ok(Some((body, keep_ms)))
     }
 }
 

@@ -836,6 +836,78 @@ async fn a_document_that_is_wrong_is_shown_and_leads_nowhere() {
 }
 
 #[tokio::test]
+async fn slow_documents_hold_up_no_more_than_two_places_of_one_address_and_the_others_wait_their_turn() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (of_one, of_others) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let serve = |id: String, asked: &Arc<AtomicUsize>| {
+        let (gate, asked) = (Arc::clone(&gate), Arc::clone(asked));
+        get(move || async move {
+            asked.fetch_add(1, Ordering::Relaxed);
+            drop(gate.acquire().await);
+            axum::Json(document(&id))
+        })
+    };
+    let router = Router::new()
+        .route("/one.json", serve(format!("{base}/one.json"), &of_one))
+        .route("/others.json", serve(format!("{base}/others.json"), &of_others));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+
+    let check = |name: &str, address: [u8; 4]| {
+        let query = flow.with(&[("client_id", &format!("{base}/{name}.json"))]);
+        let state = Arc::clone(&app.state);
+        async move { smartermcp::oauth::request::check(&state, &query, address.into()).await }
+    };
+    let ones = (0..6).map(|_| check("one", [192, 0, 2, 1]));
+    let others = (0..40).map(|i| check("others", [198, 51, 100, i]));
+    let (ones, others) = (join_all(ones), join_all(others));
+    let opens = async {
+        crate::daemons::until("all places are taken", Duration::from_secs(4))
+            .holds(|| async { of_one.load(Ordering::Relaxed) + of_others.load(Ordering::Relaxed) == 32 })
+            .await;
+        let taken = of_one.load(Ordering::Relaxed);
+        gate.add_permits(1000);
+        taken
+    };
+    let (ones, others, taken) = tokio::join!(ones, others, opens);
+    assert_eq!(taken, 2);
+    for checked in ones.into_iter().chain(others) {
+        checked.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_fetched_again_serves_an_hour_longer_and_one_that_is_gone_does_not() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let answers = Arc::new(AtomicUsize::new(200));
+    let now = Arc::clone(&answers);
+    let (id, asked) = documents(move |id| match now.load(Ordering::Relaxed) {
+        200 => axum::Json(document(id)).into_response(),
+        status => http::StatusCode::from_u16(status.try_into().unwrap()).unwrap().into_response(),
+    })
+    .await;
+    let path = format!("/oauth/authorize?{}", flow.with(&[("client_id", &id)]));
+    let ask = async || app.nobody().get(&path).await.status.as_u16();
+    let minutes = |minutes: u32| app.clock.advance(minutes * Duration::from_secs(60));
+    assert_eq!(ask().await, 303, "to sign in");
+    answers.store(500, Ordering::Relaxed);
+    minutes(61);
+    assert_eq!((ask().await, ask().await), (303, 303));
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "tried again a minute later at the earliest");
+    minutes(60);
+    assert_eq!(ask().await, 404, "for an hour and no longer");
+    answers.store(200, Ordering::Relaxed);
+    assert_eq!(ask().await, 303);
+    answers.store(404, Ordering::Relaxed);
+    minutes(61);
+    assert_eq!(ask().await, 404, "its server took it away");
+}
+
+#[tokio::test]
 async fn a_document_inside_a_private_network_is_not_fetched() {
     let app = App::with(|config| config.public_url = Some("https://mcp.example.cl".parse().unwrap())).await;
     let flow = Flow::start(&app, "luna").await;

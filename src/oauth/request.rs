@@ -145,22 +145,20 @@ fn read(state: &State, parameters: &Parameters) -> Result<(String, Scopes, Strin
     }
     let scopes = asked_scopes(parameters.get("scope").unwrap_or_default()).ok_or(Fault(
         "invalid_scope",
-        "scope holds one that this gateway does not have; see scopes_supported",
+        "scope holds none that this gateway has; see scopes_supported",
     ))?;
     Ok((resource, scopes, challenge.to_owned()))
 }
 
-/// The scopes of a blank-separated list; those of every business tool where it names none. `None`: it names an unknown one.
+/// The scopes of a blank-separated list; those of every business tool where it names none. Names that are none of ours are passed over
+/// beside one that is (RFC 6749 §3.3): clients bring some along by habit, and are told what they got. `None`: it names nothing else.
 pub fn asked_scopes(text: &str) -> Option<Scopes> {
-    let named = text
-        .split(' ')
-        .filter(|name| !name.is_empty() && !IGNORED.contains(name))
-        .map(|name| name.parse::<Scope>().ok())
-        .collect::<Option<Vec<_>>>()?;
-    match named.is_empty() {
-        true => Some(Scopes::business()),
-        false => Some(named.into_iter().collect()),
+    let named: Vec<_> = text.split(' ').filter(|name| !name.is_empty() && !IGNORED.contains(name)).collect();
+    if named.is_empty() {
+        return Some(Scopes::business());
     }
+    let known: Scopes = named.iter().filter_map(|name| name.parse::<Scope>().ok()).collect();
+    (known != Scopes::default()).then_some(known)
 }
 
 /// The parameters of a form or a query: each at most once (RFC 6749 §3.1), empty ones as if they were not there.

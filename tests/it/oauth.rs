@@ -413,7 +413,7 @@ async fn a_request_that_is_wrong_is_turned_back_with_state_and_issuer() {
             "invalid_target",
             "RFC 8707 §2: another port",
         ),
-        (&[("scope", "read:workflows read:moon")], "invalid_scope", "RFC 6749 §4.1.2.1"),
+        (&[("scope", "read:moon mcp openid")], "invalid_scope", "RFC 6749 §4.1.2.1"),
         (&[("prompt", "none")], "interaction_required", "OpenID Connect Core §3.1.2.6"),
         (
             &[("request_uri", "https://evil.example.cl/r")],
@@ -428,6 +428,17 @@ async fn a_request_that_is_wrong_is_turned_back_with_state_and_issuer() {
         assert_eq!(value("iss"), Some(app.base().as_str()), "RFC 9207 §2");
         assert_eq!(value("code"), None);
     }
+}
+
+#[tokio::test]
+async fn scopes_that_nobody_knows_are_passed_over_beside_one_that_is_known_rfc_6749_3_3() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let location = allowed(&app, &flow.pasted, &flow.with(&[("scope", "mcp read:workflows read:moon openid")])).await;
+    let code = location.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+    let answer = flow.fetch(&code, &[]).await;
+    answer.assert_status(200);
+    assert_eq!(answer.json["scope"], "read:workflows", "and is told so");
 }
 
 // Codes.
@@ -601,7 +612,11 @@ async fn a_refresh_narrows_scopes_and_never_widens_them_rfc_6749_6() {
     let fewer = ask(first.to_owned(), "read:workflows").await;
     assert_eq!(fewer.json["scope"], "read:workflows", "{}", fewer.text);
     let next = fewer.json["refresh_token"].as_str().unwrap().to_owned();
-    assert_error(&ask(next.clone(), "read:workflows write:services").await, 400, "invalid_scope");
+    for beyond in ["write:services", "mcp"] {
+        assert_error(&ask(next.clone(), beyond).await, 400, "invalid_scope");
+    }
+    let repeats = ask(next.clone(), "read:workflows write:services mcp").await;
+    assert_eq!(repeats.json["scope"], "read:workflows", "{}", repeats.text);
     let habit = ask(next, "offline_access").await;
     assert_eq!(habit.json["scope"], "read:workflows write:crm", "{}", habit.text);
 }

@@ -161,9 +161,33 @@ pub fn asked_scopes(text: &str) -> Option<Scopes> {
     (known != Scopes::default()).then_some(known)
 }
 
-/// The parameters of a form or a query: each at most once (RFC 6749 §3.1), empty ones as if they were not there.
+/// What is read of forms and queries, here and at the OpenID provider's answer.
+const KNOWN: [&str; 17] = [
+    "client_id",
+    "code",
+    "code_challenge",
+    "code_challenge_method",
+    "code_verifier",
+    "error",
+    "grant_type",
+    "iss",
+    "prompt",
+    "redirect_uri",
+    "refresh_token",
+    "request",
+    "request_uri",
+    "response_type",
+    "scope",
+    "state",
+    "token",
+];
+/// RFC 8707 §2: the one that may come several times.
+const RESOURCE: &str = "resource";
+
+/// The parameters of a form or a query: each at most once (RFC 6749 §3.1), empty ones as if they were not there, and unknown ones passed
+/// over, however long and often they come.
 #[derive(Debug)]
-pub struct Parameters(HashMap<String, String>);
+pub struct Parameters(HashMap<&'static str, String>);
 
 impl Parameters {
     /// # Errors
@@ -174,11 +198,23 @@ impl Parameters {
         }
         let mut found = HashMap::new();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            let Some(name) = KNOWN.into_iter().chain([RESOURCE]).find(|known| *known == name) else {
+                continue;
+            };
             if value.len() > URI_MAX.max(STATE_MAX + 1) {
                 return Err(Error::new(Kind::Malformed, "A parameter is too long"));
             }
-            if found.insert(name.into_owned(), value.into_owned()).is_some() {
-                return Err(Error::new(Kind::Malformed, "A parameter is sent twice"));
+            match found.insert(name, value.into_owned()) {
+                None => {}
+                // No token is for several: together they are one that nobody has, which is answered as such.
+                Some(first) if name == RESOURCE => {
+                    found.entry(name).and_modify(|last| {
+                        if *last != first {
+                            *last = format!("{first} {last}");
+                        }
+                    });
+                }
+                Some(_) => return Err(Error::new(Kind::Malformed, "A parameter is sent twice")),
             }
         }
         found.retain(|_, value| !value.is_empty());
@@ -186,6 +222,7 @@ impl Parameters {
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
+        debug_assert!(KNOWN.contains(&name) || name == RESOURCE, "{name} is not among those that are read");
         self.0.get(name).map(String::as_str)
     }
 }

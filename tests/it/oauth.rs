@@ -441,6 +441,44 @@ async fn scopes_that_nobody_knows_are_passed_over_beside_one_that_is_known_rfc_6
     assert_eq!(answer.json["scope"], "read:workflows", "and is told so");
 }
 
+#[tokio::test]
+async fn a_resource_may_come_twice_and_is_told_to_be_one_too_many_rfc_8707_2() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let (own, other) = (format!("{}/mcp", app.base()), app.base());
+    let query = |more: &[(&str, &str)]| format!("/oauth/authorize?{}&{}", flow.with(&[]), form(more));
+    let answered = async |more: &[(&str, &str)]| {
+        let reply = app.nobody().get(&query(more)).await;
+        assert_eq!(reply.status, 303, "{}", reply.text);
+        reply.header("location").to_owned()
+    };
+    for several in [&other, "https://other.example.cl/"] {
+        let location = answered(&[("resource", several)]).await;
+        assert!(
+            location.starts_with(REDIRECT) && location.contains("error=invalid_target"),
+            "{location}"
+        );
+        let pairs = [
+            ("grant_type", "authorization_code"),
+            ("client_id", &flow.client_id),
+            ("code", &flow.code().await),
+            ("code_verifier", VERIFIER),
+            ("resource", &own),
+            ("resource", several),
+        ];
+        assert_error(&post(&app, "/oauth/token", &pairs).await, 400, "invalid_target");
+    }
+    // The same one twice is one; what nobody knows may come as it likes.
+    let long = "x".repeat(3000);
+    let passed_over = [
+        ("resource", own.as_str()),
+        ("ui_locales", "es"),
+        ("ui_locales", "en"),
+        ("hint", &long),
+    ];
+    assert!(answered(&passed_over).await.starts_with("/oauth/sign-in"));
+}
+
 // Codes.
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use http::{StatusCode, header};
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
-use url::Url;
+use url::{Host, Url};
 
 use crate::{
     auth::{Flood, network},
@@ -104,9 +104,21 @@ fn is_redirect_uri(text: &str) -> bool {
         return false;
     }
     match url.scheme() {
-        "https" => url.has_host(),
-        "http" => loopback(&url),
+        "https" => is_plain_host(&url),
+        "http" => loopback(&url) && is_plain_host(&url),
         scheme => scheme.contains('.') || EDITORS.contains(&scheme),
+    }
+}
+
+/// Whether a host is a name of `[a-z0-9.-]` or an IP address. Others have `;`, `,` or `*` in them, with which a name could pretend, on the
+/// page, to be that of another host.
+fn is_plain_host(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-')),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        None => false,
     }
 }
 
@@ -331,7 +343,7 @@ fn document_url(id: &str) -> Option<Url> {
     let url = Url::parse(id).ok().filter(|_| id.len() <= URI_MAX)?;
     // Written as it was parsed: dot segments, capitals or a default port would make one document have many ids.
     let plain = url.as_str() == id && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    (plain && url.path().len() > 1).then_some(url)
+    (plain && is_plain_host(&url) && url.path().len() > 1).then_some(url)
 }
 
 /// The fields of a metadata document that matter here (RFC 7591 §2).
@@ -467,6 +479,10 @@ mod tests {
             "http://[::1]:3000/callback",
             "cursor://anysphere.cursor-mcp/oauth/callback",
             "com.example.app:/oauth",
+            "https://xn--bcher-kva.example/cb",
+            "https://bücher.example/cb",
+            "https://192.0.2.1/cb",
+            "https://[2001:db8::1]/cb",
         ] {
             assert!(is_redirect_uri(fits), "{fits}");
         }
@@ -480,6 +496,13 @@ mod tests {
             "https://app.example.cl/#x",
             "/relative",
             "https://app.example.cl/ x",
+            "https://claude.ai;.evil.example/cb",
+            "https://x;sandbox/cb",
+            "https://claude.ai,evil.example/cb",
+            "https://*.com/cb",
+            "https://a_b.example/cb",
+            "https://claude.ai'(.evil.example/cb",
+            "http://x;.localhost/cb",
         ] {
             assert!(!is_redirect_uri(refused), "{refused}");
         }
@@ -526,6 +549,7 @@ mod tests {
             "https://app.example.cl:443/client.json",
             "https://u@app.example.cl/client.json",
             "https://app.example.cl/client.json#x",
+            "https://app.example.cl;.evil.example/client.json",
         ] {
             assert!(document_url(refused).is_none(), "{refused}");
         }

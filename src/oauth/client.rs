@@ -17,6 +17,7 @@ use http::{StatusCode, header};
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
+use unicode_general_category::{GeneralCategory, get_general_category};
 use url::{Host, Url};
 
 use crate::{
@@ -30,6 +31,8 @@ use crate::{
 
 /// The longest name that is shown.
 pub const NAME_MAX: usize = 100;
+/// Marks on one letter of it: more grow out of their line, over what stands above.
+const MARKS_MAX: usize = 3;
 const REDIRECT_URIS_MAX: usize = 20;
 /// Of all redirect URIs of a client together, in bytes: an outsider has them stored.
 const REDIRECT_URIS_LENGTH: usize = 4096;
@@ -131,18 +134,38 @@ pub fn are_redirect_uris(uris: &[String]) -> bool {
 
 /// What a client says its name is, in one line that cannot pretend to be anything else of the page.
 pub fn shown_name(said: Option<&str>) -> Option<String> {
+    let mut marks = 0;
     let name: String = said?
         .chars()
-        .filter(|letter| !letter.is_control() && !is_invisible(*letter))
+        .filter(|letter| {
+            marks = if is_mark(*letter) { marks + 1 } else { 0 };
+            !is_invisible(*letter) && marks <= MARKS_MAX
+        })
         .take(NAME_MAX)
         .collect();
     let name = name.trim();
-    (!name.is_empty()).then(|| name.to_owned())
+    // Marks alone have nothing to stand on.
+    name.chars().any(|letter| !is_mark(letter)).then(|| name.to_owned())
 }
 
-/// Marks that turn the direction of text, or take no room: with them a name could read like another.
+/// Marks that turn the direction of text, or take no room: with them a name could read like another, or be none.
 fn is_invisible(letter: char) -> bool {
-    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{061c}')
+    use GeneralCategory as Is;
+    matches!(
+        get_general_category(letter),
+        Is::Control | Is::Format | Is::LineSeparator | Is::ParagraphSeparator | Is::PrivateUse | Is::Surrogate | Is::Unassigned
+    )
+    // The joiner, fillers of Hangul, vowels of Khmer, the empty Braille cell, and what chooses a variant: of other categories, and empty.
+    || matches!(letter, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+/// What stands above or below the letter before it.
+fn is_mark(letter: char) -> bool {
+    matches!(
+        get_general_category(letter),
+        GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark
+    )
 }
 
 /// What is kept of clients, and what guards their registration.
@@ -558,7 +581,22 @@ mod tests {
     #[test]
     fn a_name_cannot_hide_what_it_says() {
         assert_eq!(shown_name(Some(" Cla\u{202e}ude\n ")).as_deref(), Some("Claude"));
-        assert_eq!(shown_name(Some("\u{200b}\t")), None);
+        for nothing in [
+            "\u{200b}\t",
+            "\u{ad}\u{115f}\u{1160}\u{180e}\u{3164}\u{ffa0}\u{fff9}\u{fffa}\u{fffb}",
+            "\u{e0000}\u{e0041}\u{e007f}\u{e0100}\u{fe0f}",
+            "\u{2800}\u{a0}\u{3000}",
+            "\u{301}\u{301}",
+            "\u{e000}",
+        ] {
+            assert_eq!(shown_name(Some(nothing)), None, "{}", nothing.escape_unicode());
+        }
+        assert_eq!(shown_name(Some("Cl\u{ad}au\u{3164}de")).as_deref(), Some("Claude"));
+        let stacked = format!("a{}b\u{301}\u{323}", "\u{30d}".repeat(50));
+        assert_eq!(shown_name(Some(&stacked)).unwrap(), "a\u{30d}\u{30d}\u{30d}b\u{301}\u{323}");
+        for kept in ["Asistente de Luna", "日本語", "Ñandú", "ภาษาไทย", "हिन्दी", "Agenda ✨"] {
+            assert_eq!(shown_name(Some(kept)).as_deref(), Some(kept));
+        }
         assert_eq!(shown_name(Some(&"a".repeat(500))).unwrap().len(), NAME_MAX);
     }
 }

@@ -21,7 +21,7 @@ use subtle::ConstantTimeEq as _;
 
 pub use self::{
     agent::Agent,
-    flood::Flood,
+    flood::{Flood, network},
     scope::{Scope, Scopes},
     token::TokenHash,
 };

@@ -17,8 +17,11 @@ const CHANGES_MS: i64 = DAY_MS;
 /// Codes, refresh tokens and grants that have ended are told from unknown ones for a day; grants are named by audit entries longer,
 /// which hold their id alone.
 const GRANTS_MS: i64 = DAY_MS;
-/// An application that nobody has allowed anything for so long registers anew.
-const CLIENTS_MS: i64 = 90 * DAY_MS;
+/// An application that has used nothing for so long registers anew. Long, since most keep their id for ever and cannot be told at the
+/// page, where a member meets it, that it is unknown.
+const CLIENTS_MS: i64 = 365 * DAY_MS;
+/// The same of one that nobody has ever allowed anything: a member may have had to ask for a token first.
+const UNUSED_CLIENTS_MS: i64 = 30 * DAY_MS;
 /// How many days usage by day is kept: a year, and a month to look back at it.
 const USAGE_DAYS: i64 = 400;
 
@@ -69,8 +72,15 @@ pub async fn run(state: &State) -> Result<()> {
     }
     let mut tx = state.store.write(Reach::Operator).await?;
     store::grants::prune(&mut tx, now - GRANTS_MS).await?;
-    store::oauth_clients::prune(&mut tx, now - DAY_MS, now - CLIENTS_MS, BATCH).await?;
     tx.commit().await?;
+    loop {
+        let mut tx = state.store.write(Reach::Operator).await?;
+        let count = store::oauth_clients::prune(&mut tx, now - UNUSED_CLIENTS_MS, now - CLIENTS_MS, BATCH).await?;
+        tx.commit().await?;
+        if count < BATCH.unsigned_abs() {
+            break;
+        }
+    }
     let mut tx = state.store.write(Reach::Operator).await?;
     store::changes::prune(&mut tx, now - CHANGES_MS).await?;
     store::changes::bury(&mut tx, now - DAY_MS).await?;

@@ -1,13 +1,14 @@
 //! Applications that ask for access: registered by themselves, or described by a document at their own address.
 //!
-//! A registration (RFC 7591) is a row of the database; what nobody has allowed anything goes after a day. A Client ID Metadata
-//! Document is fetched from the address that is the client's id, on the word of a stranger: never from inside a private network,
+//! A registration (RFC 7591) is a row of the database; one that nobody has allowed anything goes after 30 days, or sooner where there
+//! are too many, the oldest first. A Client ID Metadata Document is fetched from the address that is the client's id, on the word of a stranger: never from inside a private network,
 //! never over a redirect, within a size and a time, and seldom from one address. No client has a secret: PKCE is what binds a code to it.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
     num::NonZeroU32,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -16,10 +17,11 @@ use http::{StatusCode, header};
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
-use url::Url;
+use unicode_general_category::{GeneralCategory, get_general_category};
+use url::{Host, Url};
 
 use crate::{
-    auth::Flood,
+    auth::{Flood, network},
     backends::{Connections, Guard},
     config::{Config, loopback},
     error::{Error, Kind, Result, chain},
@@ -29,23 +31,32 @@ use crate::{
 
 /// The longest name that is shown.
 pub const NAME_MAX: usize = 100;
-pub const REDIRECT_URIS_MAX: usize = 20;
+/// Marks on one letter of it: more grow out of their line, over what stands above.
+const MARKS_MAX: usize = 3;
+const REDIRECT_URIS_MAX: usize = 20;
+/// Of all redirect URIs of a client together, in bytes: an outsider has them stored.
+const REDIRECT_URIS_LENGTH: usize = 4096;
 pub const URI_MAX: usize = 2048;
-/// Clients that nobody has allowed anything, all together.
+/// Clients that nobody has allowed anything, all together: for one more, the oldest goes.
 const UNUSED_MAX: i64 = 10_000;
 
-/// How long fetching a document may take, and how long it may be.
+/// How long fetching a document may take, how long one waits for a place to do so, and how long it may be.
 const FETCH: Duration = Duration::from_secs(5);
+const PLACE: Duration = Duration::from_secs(5);
 const DOCUMENT_MAX: usize = 64 * 1024;
-/// How many documents are fetched at once, and how many are kept.
-const FETCHES: usize = 8;
+/// How many documents are fetched at once, how many of them for one address, and how many are kept.
+const FETCHES: usize = 32;
+const FETCHES_OF_ONE: usize = 2;
 const KEPT: usize = 1000;
 /// How long a document is kept, whatever its server says.
 const KEPT_LEAST_MS: i64 = 60_000;
 const KEPT_USUALLY_MS: i64 = 3_600_000;
 const KEPT_MOST_MS: i64 = 24 * 3_600_000;
+/// How long one serves on when it cannot be fetched again, and after how long that is tried anew.
+const STALE_MS: i64 = 3_600_000;
+const AGAIN_MS: i64 = 60_000;
 
-const REGISTRATIONS: Quota = Quota::per_minute(NonZeroU32::new(20).unwrap()).allow_burst(NonZeroU32::new(10).unwrap());
+const REGISTRATIONS: Quota = Quota::per_hour(NonZeroU32::new(20).unwrap()).allow_burst(NonZeroU32::new(10).unwrap());
 const DOCUMENTS: Quota = Quota::per_minute(NonZeroU32::new(20).unwrap()).allow_burst(NonZeroU32::new(10).unwrap());
 
 /// Schemes of applications whose addresses have no dot, as RFC 8252 §7.1 would have it: editors that are in use.
@@ -74,13 +85,6 @@ impl Client {
         });
         known.then_some(url)
     }
-
-    /// Whether every place that it may be sent back to is on the member's own machine: anybody could say that he is this client.
-    pub fn is_local(&self) -> bool {
-        self.redirect_uris
-            .iter()
-            .all(|uri| Url::parse(uri).is_ok_and(|url| url.scheme() != "https" || loopback(&url)))
-    }
 }
 
 fn is_native(url: &Url) -> bool {
@@ -94,7 +98,7 @@ fn portless(mut url: Url) -> Url {
 }
 
 /// Whether a client may be sent back to this address: over https, to this machine, or into an application of this machine.
-pub fn is_redirect_uri(text: &str) -> bool {
+fn is_redirect_uri(text: &str) -> bool {
     if text.len() > URI_MAX || text.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
         return false;
     }
@@ -103,26 +107,65 @@ pub fn is_redirect_uri(text: &str) -> bool {
         return false;
     }
     match url.scheme() {
-        "https" => url.has_host(),
-        "http" => loopback(&url),
+        "https" => is_plain_host(&url),
+        "http" => loopback(&url) && is_plain_host(&url),
         scheme => scheme.contains('.') || EDITORS.contains(&scheme),
     }
 }
 
+/// Whether a host is a name of `[a-z0-9.-]` or an IP address. Others have `;`, `,` or `*` in them, with which a name could pretend, on the
+/// page, to be that of another host.
+fn is_plain_host(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-')),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        None => false,
+    }
+}
+
+/// Whether a client may have these: 1 to 20, of 4 KiB together.
+pub fn are_redirect_uris(uris: &[String]) -> bool {
+    (1..=REDIRECT_URIS_MAX).contains(&uris.len())
+        && uris.iter().map(String::len).sum::<usize>() <= REDIRECT_URIS_LENGTH
+        && uris.iter().all(|uri| is_redirect_uri(uri))
+}
+
 /// What a client says its name is, in one line that cannot pretend to be anything else of the page.
 pub fn shown_name(said: Option<&str>) -> Option<String> {
+    let mut marks = 0;
     let name: String = said?
         .chars()
-        .filter(|letter| !letter.is_control() && !is_invisible(*letter))
+        .filter(|letter| {
+            marks = if is_mark(*letter) { marks + 1 } else { 0 };
+            !is_invisible(*letter) && marks <= MARKS_MAX
+        })
         .take(NAME_MAX)
         .collect();
     let name = name.trim();
-    (!name.is_empty()).then(|| name.to_owned())
+    // Marks alone have nothing to stand on.
+    name.chars().any(|letter| !is_mark(letter)).then(|| name.to_owned())
 }
 
-/// Marks that turn the direction of text, or take no room: with them a name could read like another.
+/// Marks that turn the direction of text, or take no room: with them a name could read like another, or be none.
 fn is_invisible(letter: char) -> bool {
-    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{061c}')
+    use GeneralCategory as Is;
+    matches!(
+        get_general_category(letter),
+        Is::Control | Is::Format | Is::LineSeparator | Is::ParagraphSeparator | Is::PrivateUse | Is::Surrogate | Is::Unassigned
+    )
+    // The joiner, fillers of Hangul, vowels of Khmer, the empty Braille cell, and what chooses a variant: of other categories, and empty.
+    || matches!(letter, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+/// What stands above or below the letter before it.
+fn is_mark(letter: char) -> bool {
+    matches!(
+        get_general_category(letter),
+        GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark
+    )
 }
 
 /// What is kept of clients, and what guards their registration.
@@ -134,6 +177,8 @@ pub struct Clients {
     local: bool,
     documents: Cache<String, Kept>,
     fetches: Semaphore,
+    /// The same for each network that asks right now.
+    fetches_of: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
     registrations: Flood,
     fetched: Flood,
 }
@@ -141,8 +186,10 @@ pub struct Clients {
 #[derive(Clone)]
 struct Kept {
     client: Arc<Client>,
-    /// Epoch milliseconds.
+    /// Epoch milliseconds, as below.
     until: i64,
+    /// Until when it serves where it cannot be fetched again.
+    stale_until: i64,
 }
 
 impl std::fmt::Debug for Clients {
@@ -171,6 +218,7 @@ impl Clients {
             local,
             documents: Cache::new(KEPT),
             fetches: Semaphore::new(FETCHES),
+            fetches_of: Mutex::default(),
             registrations: Flood::new(REGISTRATIONS, ("registrations of clients", "register once")),
             fetched: Flood::new(DOCUMENTS, ("documents of clients to fetch", "try again")),
         }
@@ -201,7 +249,7 @@ impl Clients {
     /// Stores a client that registers itself, and answers its id.
     ///
     /// # Errors
-    /// 429 for an address that registers too many; 503 when too many that nobody uses are stored.
+    /// 429 for an address that registers too many.
     pub async fn register(&self, state: &State, name: String, redirect_uris: Vec<String>, address: IpAddr) -> Result<Row> {
         self.registrations.check(address)?;
         self.registrations.count(address)?;
@@ -213,13 +261,8 @@ impl Clients {
             used_at: None,
         };
         let mut tx = state.store.write(Reach::Operator).await?;
-        if store::oauth_clients::count_unused(&mut tx).await? >= UNUSED_MAX {
-            return Err(
-                Error::unavailable("Too many applications have registered here and were never used; try again tomorrow")
-                    .coded("too_many_clients")
-                    .retry_after(3600),
-            );
-        }
+        // Refused instead, whoever fills the table would keep everybody else out.
+        store::oauth_clients::make_room(&mut tx, UNUSED_MAX - 1).await?;
         store::oauth_clients::insert(&mut tx, &row).await?;
         tx.commit().await?;
         Ok(row)
@@ -227,29 +270,54 @@ impl Clients {
 
     async fn described(&self, state: &State, id: &str, address: IpAddr) -> Result<Arc<Client>> {
         let now = state.clock.millis();
-        if let Some(kept) = self.documents.get(id).filter(|kept| kept.until > now) {
-            return Ok(kept.client);
+        let kept = self.documents.get(id);
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.until > now) {
+            return Ok(Arc::clone(&kept.client));
         }
         let url = document_url(id)
             .ok_or_else(|| unknown("client_id: must be an https address with a path, without a fragment, dot segments or a user"))?;
-        self.fetched.check(address)?;
-        self.fetched.count(address)?;
-        let Ok(_place) = self.fetches.try_acquire() else {
-            return Err(Error::unavailable("Too many applications are being looked at right now; try again in a moment").retry_after(1));
+        let found = match (self.ask(url, address).await, kept.filter(|kept| kept.stale_until > now)) {
+            (Ok(Some((document, keep_ms))), _) => Kept {
+                client: Arc::new(read_document(id, &document)?),
+                until: now + keep_ms,
+                stale_until: now + keep_ms + STALE_MS,
+            },
+            (Ok(None), _) => return Err(unknown("There is no document at client_id any more, or there never was")),
+            // Its server is away, or too many ask: nobody has said that it holds no longer.
+            (Err(_), Some(kept)) => Kept {
+                until: kept.stale_until.min(now + AGAIN_MS),
+                ..kept
+            },
+            (Err(error), None) => return Err(error),
         };
-        let (document, keep_ms) = tokio::time::timeout(FETCH, self.fetch(url))
-            .await
-            .unwrap_or_else(|_| Err(unfetched("it did not answer in time")))?;
-        let client = Arc::new(read_document(id, &document)?);
-        let kept = Kept {
-            client: Arc::clone(&client),
-            until: now + keep_ms,
-        };
-        self.documents.insert(id.to_owned(), kept);
-        Ok(client)
+        self.documents.insert(id.to_owned(), found.clone());
+        Ok(found.client)
     }
 
-    async fn fetch(&self, url: Url) -> Result<(Vec<u8>, i64)> {
+    /// Asks for a document when it is this address's turn. `None`: its server says that there is none.
+    async fn ask(&self, url: Url, address: IpAddr) -> Result<Option<(Vec<u8>, i64)>> {
+        self.fetched.check(address)?;
+        self.fetched.count(address)?;
+        let of_one = {
+            let mut all = self.fetches_of.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those that nobody holds or waits for.
+            all.retain(|_, places| Arc::strong_count(places) > 1);
+            Arc::clone(
+                all.entry(network(address))
+                    .or_insert_with(|| Arc::new(Semaphore::new(FETCHES_OF_ONE))),
+            )
+        };
+        // Its own first: who waits for one of his places takes none of everybody's.
+        let places = async { (of_one.acquire().await, self.fetches.acquire().await) };
+        let Ok(_places) = tokio::time::timeout(PLACE, places).await else {
+            return Err(Error::unavailable("Too many applications are being looked at right now; try again in a moment").retry_after(1));
+        };
+        tokio::time::timeout(FETCH, self.fetch(url))
+            .await
+            .unwrap_or_else(|_| Err(unfetched("it did not answer in time")))
+    }
+
+    async fn fetch(&self, url: Url) -> Result<Option<(Vec<u8>, i64)>> {
         self.guard
             .check_literal(&url)
             .map_err(|refused| unfetched("its address is not a public one").because(refused))?;
@@ -264,6 +332,7 @@ impl Clients {
         let mut response = sent.map_err(|error| unfetched("it cannot be reached").because(chain(&error.without_url())))?;
         match response.status() {
             StatusCode::OK => {}
+            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
             status if status.is_redirection() => return Err(unfetched("it redirects, which is not followed")),
             status => return Err(unfetched(&format!("it answered {}", status.as_u16()))),
         }
@@ -279,7 +348,7 @@ impl Clients {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok((body, keep_ms))
+        Ok(Some((body, keep_ms)))
     }
 }
 
@@ -297,7 +366,7 @@ fn document_url(id: &str) -> Option<Url> {
     let url = Url::parse(id).ok().filter(|_| id.len() <= URI_MAX)?;
     // Written as it was parsed: dot segments, capitals or a default port would make one document have many ids.
     let plain = url.as_str() == id && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    (plain && url.path().len() > 1).then_some(url)
+    (plain && is_plain_host(&url) && url.path().len() > 1).then_some(url)
 }
 
 /// The fields of a metadata document that matter here (RFC 7591 §2).
@@ -308,7 +377,26 @@ struct Document {
     redirect_uris: Vec<String>,
     client_uri: Option<String>,
     token_endpoint_auth_method: Option<String>,
+    #[serde(default)]
+    token_endpoint_auth_methods_supported: Vec<String>,
     client_secret: Option<serde::de::IgnoredAny>,
+}
+
+impl Document {
+    /// Whether its client can do without a secret that is shared with us: all that there is here.
+    ///
+    /// One that would sign assertions with a key of its own (`private_key_jwt`) is taken too, and is a public client like all others: its
+    /// `client_assertion` is neither asked for nor looked at. What a thief of a code lacks is the PKCE verifier, which only who asked
+    /// has, and the redirect URI is one that the document names; a stolen refresh token is found out by its rotation. RFC 9700 §2.1.1 and
+    /// §2.2.2 and RFC 8252 §8.1 have nothing more of a public client. Refused, such clients could not connect at all: they
+    /// register in no other way.
+    fn is_public(&self) -> bool {
+        let method = self.token_endpoint_auth_method.as_deref();
+        let supported = self.token_endpoint_auth_methods_supported.iter().map(String::as_str);
+        let named: Vec<_> = method.into_iter().chain(supported).collect();
+        let asks_for_secret = self.client_secret.is_some() || method.is_some_and(|method| method.starts_with("client_secret"));
+        !asks_for_secret && (named.is_empty() || named.iter().any(|name| matches!(*name, "none" | "private_key_jwt")))
+    }
 }
 
 fn read_document(id: &str, body: &[u8]) -> Result<Client> {
@@ -318,15 +406,15 @@ fn read_document(id: &str, body: &[u8]) -> Result<Client> {
     if document.client_id != id {
         return Err(unknown("The document at client_id names another client_id than its own address"));
     }
-    if document.client_secret.is_some() || document.token_endpoint_auth_method.is_some_and(|method| method != "none") {
+    if !document.is_public() {
         return Err(unknown(
-            "The document at client_id asks for a client secret or key; this gateway takes token_endpoint_auth_method none, with PKCE",
+            "The document at client_id asks for a client secret; this gateway takes token_endpoint_auth_method none, with PKCE",
         ));
     }
     let uris = document.redirect_uris;
-    if uris.is_empty() || uris.len() > REDIRECT_URIS_MAX || !uris.iter().all(|uri| is_redirect_uri(uri)) {
+    if !are_redirect_uris(&uris) {
         return Err(unknown(
-            "The document at client_id must hold 1 to 20 redirect_uris over https, to localhost, or with a scheme of the application's own",
+            "The document at client_id must hold 1 to 20 redirect_uris, of 4 KiB together, over https, to localhost, or with a scheme of the application's own",
         ));
     }
     Ok(Client {
@@ -414,6 +502,10 @@ mod tests {
             "http://[::1]:3000/callback",
             "cursor://anysphere.cursor-mcp/oauth/callback",
             "com.example.app:/oauth",
+            "https://xn--bcher-kva.example/cb",
+            "https://bücher.example/cb",
+            "https://192.0.2.1/cb",
+            "https://[2001:db8::1]/cb",
         ] {
             assert!(is_redirect_uri(fits), "{fits}");
         }
@@ -427,8 +519,45 @@ mod tests {
             "https://app.example.cl/#x",
             "/relative",
             "https://app.example.cl/ x",
+            "https://claude.ai;.evil.example/cb",
+            "https://x;sandbox/cb",
+            "https://claude.ai,evil.example/cb",
+            "https://*.com/cb",
+            "https://a_b.example/cb",
+            "https://claude.ai'(.evil.example/cb",
+            "http://x;.localhost/cb",
         ] {
             assert!(!is_redirect_uri(refused), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_document_may_name_every_method_that_needs_no_shared_secret() {
+        let id = "https://app.example.cl/client.json";
+        let read = |more: serde_json::Value| {
+            let mut document = serde_json::json!({ "client_id": id, "client_name": "x", "redirect_uris": ["https://app.example.cl/cb"] });
+            document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            read_document(id, document.to_string().as_bytes())
+        };
+        for taken in [
+            "{}",
+            r#"{"token_endpoint_auth_method":"none"}"#,
+            r#"{"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://app.example.cl/jwks"}"#,
+            r#"{"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_methods_supported":["none","private_key_jwt"]}"#,
+            r#"{"token_endpoint_auth_methods_supported":["client_secret_basic","none"]}"#,
+            r#"{"token_endpoint_auth_method":"tls_client_auth","token_endpoint_auth_methods_supported":["none"]}"#,
+        ] {
+            assert!(read(serde_json::from_str(taken).unwrap()).is_ok(), "{taken}");
+        }
+        for refused in [
+            r#"{"token_endpoint_auth_method":"client_secret_post"}"#,
+            r#"{"token_endpoint_auth_method":"client_secret_basic","token_endpoint_auth_methods_supported":["none"]}"#,
+            r#"{"token_endpoint_auth_method":"client_secret_jwt"}"#,
+            r#"{"token_endpoint_auth_methods_supported":["client_secret_basic"]}"#,
+            r#"{"token_endpoint_auth_method":"tls_client_auth"}"#,
+            r#"{"token_endpoint_auth_method":"none","client_secret":"x"}"#,
+        ] {
+            assert!(read(serde_json::from_str(refused).unwrap()).is_err(), "{refused}");
         }
     }
 
@@ -443,6 +572,7 @@ mod tests {
             "https://app.example.cl:443/client.json",
             "https://u@app.example.cl/client.json",
             "https://app.example.cl/client.json#x",
+            "https://app.example.cl;.evil.example/client.json",
         ] {
             assert!(document_url(refused).is_none(), "{refused}");
         }
@@ -451,7 +581,22 @@ mod tests {
     #[test]
     fn a_name_cannot_hide_what_it_says() {
         assert_eq!(shown_name(Some(" Cla\u{202e}ude\n ")).as_deref(), Some("Claude"));
-        assert_eq!(shown_name(Some("\u{200b}\t")), None);
+        for nothing in [
+            "\u{200b}\t",
+            "\u{ad}\u{115f}\u{1160}\u{180e}\u{3164}\u{ffa0}\u{fff9}\u{fffa}\u{fffb}",
+            "\u{e0000}\u{e0041}\u{e007f}\u{e0100}\u{fe0f}",
+            "\u{2800}\u{a0}\u{3000}",
+            "\u{301}\u{301}",
+            "\u{e000}",
+        ] {
+            assert_eq!(shown_name(Some(nothing)), None, "{}", nothing.escape_unicode());
+        }
+        assert_eq!(shown_name(Some("Cl\u{ad}au\u{3164}de")).as_deref(), Some("Claude"));
+        let stacked = format!("a{}b\u{301}\u{323}", "\u{30d}".repeat(50));
+        assert_eq!(shown_name(Some(&stacked)).unwrap(), "a\u{30d}\u{30d}\u{30d}b\u{301}\u{323}");
+        for kept in ["Asistente de Luna", "日本語", "Ñandú", "ภาษาไทย", "हिन्दी", "Agenda ✨"] {
+            assert_eq!(shown_name(Some(kept)).as_deref(), Some(kept));
+        }
         assert_eq!(shown_name(Some(&"a".repeat(500))).unwrap().len(), NAME_MAX);
     }
 }

@@ -112,6 +112,7 @@ async fn exchanged(
     }
     let next = token::of(token::REFRESH_PREFIX, &state.secrets.hash("refresh", text.as_bytes()));
     store::refresh_tokens::insert(tx, &TokenHash::of(&next), grant.tenant_id, grant.id, now, end(&grant, now)).await?;
+    store::oauth_clients::touch(tx, client_id, now).await?;
     Ok(Ok(Fetched {
         access: access(&grant, scopes, giver.until)?,
         refresh_token: next,
@@ -170,17 +171,16 @@ fn end(grant: &Row, now: i64) -> i64 {
     grant.expires_at.min(now + IDLE_MS)
 }
 
-/// Fewer scopes than were granted (RFC 6749 §6).
+/// Of the scopes that were granted, those that are named (RFC 6749 §6). What else is named is passed over: clients repeat what they first
+/// asked for, of which a member may have given less.
 fn narrowed(text: &str, most: crate::auth::Scopes) -> Result<crate::auth::Scopes, Refused> {
     let asked = super::request::asked_scopes(text).ok_or(BEYOND)?;
-    let given = grant::within(asked, most);
     // Whoever names none of ours (`offline_access`) wants what he has.
-    let names_ours = text.split(' ').any(|name| name.parse::<crate::auth::Scope>().is_ok());
-    match (names_ours, given == asked) {
-        (false, _) => Ok(most),
-        (true, true) => Ok(given),
-        (true, false) => Err(BEYOND),
+    if !text.split(' ').any(|name| name.parse::<crate::auth::Scope>().is_ok()) {
+        return Ok(most);
     }
+    let given = grant::within(asked, most);
+    if given.given().next().is_none() { Err(BEYOND) } else { Ok(given) }
 }
 
 const BEYOND: Refused = Refused::Said("invalid_scope", "scope goes beyond what was granted");

@@ -41,8 +41,8 @@ pub struct Asked {
 pub enum Refused {
     /// Client or redirect URI is wrong: there is nobody to send back to, and the member is told.
     Shown(Error),
-    /// The client is told, at its redirect URI.
-    Back(Url),
+    /// The client is told, at its redirect URI; with what, for whoever made it.
+    Back(Url, &'static str),
 }
 
 /// Checks a request, from what would make a redirect dangerous to what is merely wrong.
@@ -63,12 +63,11 @@ pub async fn check(state: &State, query: &str, address: IpAddr) -> Result<Asked,
             state: parameters.get("state").map(str::to_owned),
             code_challenge,
         }),
-        Err(Fault(error, description)) => Err(Refused::Back(back(
-            state,
-            redirect_uri,
-            parameters.get("state"),
-            &[("error", error), ("error_description", description)],
-        ))),
+        Err(Fault(error, description)) => {
+            let answer = [("error", error), ("error_description", description)];
+            let to = back(state, redirect_uri, parameters.get("state"), &answer);
+            Err(Refused::Back(to, description))
+        }
     }
 }
 
@@ -146,27 +145,49 @@ fn read(state: &State, parameters: &Parameters) -> Result<(String, Scopes, Strin
     }
     let scopes = asked_scopes(parameters.get("scope").unwrap_or_default()).ok_or(Fault(
         "invalid_scope",
-        "scope holds one that this gateway does not have; see scopes_supported",
+        "scope holds none that this gateway has; see scopes_supported",
     ))?;
     Ok((resource, scopes, challenge.to_owned()))
 }
 
-/// The scopes of a blank-separated list; those of every business tool where it names none. `None`: it names an unknown one.
+/// The scopes of a blank-separated list; those of every business tool where it names none. Names that are none of ours are passed over
+/// beside one that is (RFC 6749 §3.3): clients bring some along by habit, and are told what they got. `None`: it names nothing else.
 pub fn asked_scopes(text: &str) -> Option<Scopes> {
-    let named = text
-        .split(' ')
-        .filter(|name| !name.is_empty() && !IGNORED.contains(name))
-        .map(|name| name.parse::<Scope>().ok())
-        .collect::<Option<Vec<_>>>()?;
-    match named.is_empty() {
-        true => Some(Scopes::business()),
-        false => Some(named.into_iter().collect()),
+    let named: Vec<_> = text.split(' ').filter(|name| !name.is_empty() && !IGNORED.contains(name)).collect();
+    if named.is_empty() {
+        return Some(Scopes::business());
     }
+    let known: Scopes = named.iter().filter_map(|name| name.parse::<Scope>().ok()).collect();
+    (known != Scopes::default()).then_some(known)
 }
 
-/// The parameters of a form or a query: each at most once (RFC 6749 §3.1), empty ones as if they were not there.
+/// What is read of forms and queries, here and at the OpenID provider's answer.
+const KNOWN: [&str; 17] = [
+    "client_id",
+    "code",
+    "code_challenge",
+    "code_challenge_method",
+    "code_verifier",
+    "error",
+    "grant_type",
+    "iss",
+    "prompt",
+    "redirect_uri",
+    "refresh_token",
+    "request",
+    "request_uri",
+    "response_type",
+    "scope",
+    "state",
+    "token",
+];
+/// RFC 8707 §2: the one that may come several times.
+const RESOURCE: &str = "resource";
+
+/// The parameters of a form or a query: each at most once (RFC 6749 §3.1), empty ones as if they were not there, and unknown ones passed
+/// over, however long and often they come.
 #[derive(Debug)]
-pub struct Parameters(HashMap<String, String>);
+pub struct Parameters(HashMap<&'static str, String>);
 
 impl Parameters {
     /// # Errors
@@ -177,11 +198,23 @@ impl Parameters {
         }
         let mut found = HashMap::new();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            let Some(name) = KNOWN.into_iter().chain([RESOURCE]).find(|known| *known == name) else {
+                continue;
+            };
             if value.len() > URI_MAX.max(STATE_MAX + 1) {
                 return Err(Error::new(Kind::Malformed, "A parameter is too long"));
             }
-            if found.insert(name.into_owned(), value.into_owned()).is_some() {
-                return Err(Error::new(Kind::Malformed, "A parameter is sent twice"));
+            match found.insert(name, value.into_owned()) {
+                None => {}
+                // No token is for several: together they are one that nobody has, which is answered as such.
+                Some(first) if name == RESOURCE => {
+                    found.entry(name).and_modify(|last| {
+                        if *last != first {
+                            *last = format!("{first} {last}");
+                        }
+                    });
+                }
+                Some(_) => return Err(Error::new(Kind::Malformed, "A parameter is sent twice")),
             }
         }
         found.retain(|_, value| !value.is_empty());
@@ -189,6 +222,7 @@ impl Parameters {
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
+        debug_assert!(KNOWN.contains(&name) || name == RESOURCE, "{name} is not among those that are read");
         self.0.get(name).map(String::as_str)
     }
 }

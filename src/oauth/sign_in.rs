@@ -210,12 +210,16 @@ async fn active(state: &State, id: TenantId) -> Result<Option<std::sync::Arc<aut
 }
 
 /// An e-mail address in the one way in which it is compared. `None`: it cannot be one.
+///
+/// Only A to Z are made small, and a name is of ASCII: Unicode makes one letter of several (of the Kelvin sign a k), and two addresses that
+/// a provider tells apart would be one.
 pub fn normal_email(text: &str) -> Option<String> {
-    let email = text.trim().to_lowercase();
+    let email = text.trim().to_ascii_lowercase();
     let (name, host) = email.rsplit_once('@')?;
-    let plain = !email
-        .chars()
-        .any(|letter| letter.is_whitespace() || letter.is_control() || matches!(letter, ',' | ';' | '<' | '>'));
+    let plain = name.is_ascii()
+        && !email
+            .chars()
+            .any(|letter| letter.is_whitespace() || letter.is_control() || matches!(letter, ',' | ';' | '<' | '>'));
     (plain && !name.is_empty() && host.contains('.') && email.len() <= EMAIL_MAX).then_some(email)
 }
 
@@ -234,9 +238,12 @@ mod tests {
             "ana@luna.cl, eva@luna.cl",
             "Ana <ana@luna.cl>",
             "ana\n@luna.cl",
+            "a\u{f1}a@luna.cl",
+            "\u{212a}ana@luna.cl",
         ] {
             assert_eq!(normal_email(wrong), None, "{wrong:?}");
         }
+        assert_ne!(normal_email("ana@\u{212a}una.cl"), normal_email("ana@kuna.cl"));
         assert_eq!(normal_email(&format!("{}@luna.cl", "a".repeat(EMAIL_MAX))), None);
     }
 }

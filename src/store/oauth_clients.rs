@@ -5,13 +5,15 @@ use sqlx::any::AnyRow;
 use super::{Tx, column};
 use crate::error::{Error, Result};
 
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
 #[derive(Clone, Debug)]
 pub struct Row {
     pub id: String,
     pub name: String,
     pub redirect_uris: Vec<String>,
     pub created_at: i64,
-    /// When a member last allowed it something.
+    /// When a member last allowed it something, or it last refreshed what he did; to the day.
     pub used_at: Option<i64>,
 }
 
@@ -34,26 +36,36 @@ pub async fn insert(tx: &mut Tx, client: &Row) -> Result<()> {
     Ok(())
 }
 
-/// Notes that a member has allowed it something.
+/// Notes that it is in use, once a day: who refreshes every few minutes writes nothing here.
 pub async fn touch(tx: &mut Tx, id: &str, at: i64) -> Result<()> {
-    sqlx::query("update oauth_clients set used_at = $2 where id = $1")
+    sqlx::query("update oauth_clients set used_at = $2 where id = $1 and (used_at is null or used_at <= $3)")
         .bind(id)
         .bind(at)
+        .bind(at - DAY_MS)
         .execute(tx.connection())
         .await?;
     Ok(())
 }
 
-/// How many nobody has ever allowed anything.
-pub async fn count_unused(tx: &mut Tx) -> Result<i64> {
+/// Removes the oldest of those that nobody has ever allowed anything, until there are no more than so many.
+pub async fn make_room(tx: &mut Tx, most: i64) -> Result<()> {
     let row = sqlx::query("select count(*) as unused from oauth_clients where used_at is null")
         .fetch_one(tx.connection())
         .await?;
-    column(&row, "unused")
+    let over = column::<i64>(&row, "unused")? - most;
+    if over > 0 {
+        sqlx::query(
+            "delete from oauth_clients where id in (select id from oauth_clients where used_at is null order by created_at limit $1)",
+        )
+        .bind(over)
+        .execute(tx.connection())
+        .await?;
+    }
+    Ok(())
 }
 
 /// Removes those that were never used and are older than the first moment, and those last used before the second that have no
-/// grant any more.
+/// grant any more. Says how many.
 pub async fn prune(tx: &mut Tx, unused_before: i64, used_before: i64, limit: i64) -> Result<u64> {
     let done = sqlx::query(
         "delete from oauth_clients where id in (select id from oauth_clients c where (c.used_at is null and c.created_at < $1) \

@@ -28,11 +28,11 @@ export async function signIn(page, url, token) {
   await page.getByRole('heading', { name: 'Connect this application?' }).waitFor();
 }
 
-/** Allows what is asked, and answers what stood on the page; the browser is back at the application then. */
-export async function allow(page) {
+/** Allows what is asked, or presses another button, and answers what stood on the page; the browser is back at the application then. */
+export async function allow(page, button = 'Allow') {
   const asked = await page.getByRole('main').innerText();
   const gateway = new URL(page.url()).origin;
-  await page.getByRole('button', { name: 'Allow', exact: true }).click();
+  await page.getByRole('button', { name: button, exact: true }).click();
   await page.waitForURL((url) => url.origin !== gateway);
   return asked;
 }

@@ -10,8 +10,8 @@ const { MCP_URL: gateway, MCP_TOKEN: token, PICTURES: pictures } = process.env;
 const axe = fileURLToPath(new URL('node_modules/axe-core/axe.min.js', import.meta.url));
 const screens = { desktop: { width: 1000, height: 760 }, phone: { width: 390, height: 760 } };
 const words = {
-  es: { label: 'Token de acceso', enter: 'Iniciar sesión', heading: '¿Conectar esta aplicación?', allow: 'Permitir' },
-  en: { label: 'Access token', enter: 'Sign in', heading: 'Connect this application?', allow: 'Allow' },
+  es: { label: 'Token de acceso', enter: 'Iniciar sesión', heading: '¿Conectar esta aplicación?', allow: 'Permitir', done: 'Listo: lo permitiste' },
+  en: { label: 'Access token', enter: 'Sign in', heading: 'Connect this application?', allow: 'Allow', done: 'Done: you have allowed it' },
 };
 const application = 'http://localhost:3118/oauth/callback';
 const looked = [];
@@ -25,7 +25,8 @@ run(async () => {
     for (const colorScheme of ['light', 'dark']) {
       const context = await browser.newContext({ locale: language === 'es' ? 'es-CL' : 'en-US', colorScheme, reducedMotion: 'reduce' });
       await context.addInitScript({ path: axe });
-      await context.route(`${application}**`, (route) => route.fulfill({ body: 'You may close this page.' }));
+      // No content: the browser stays on the page that leads there.
+      await context.route(`${application}**`, (route) => route.fulfill({ status: 204 }));
       const page = await context.newPage();
       const look = async (name) => {
         for (const [screen, size] of Object.entries(screens)) {
@@ -46,7 +47,8 @@ run(async () => {
       await page.getByRole('heading', { name: word.heading }).waitFor();
       await look('consent');
       await page.getByRole('button', { name: word.allow, exact: true }).click();
-      await page.waitForURL(`${application}**`);
+      await page.getByRole('heading', { name: word.done }).waitFor();
+      await look('onward');
       await page.goto(`${gateway}/oauth/applications`);
       await look('applications');
       await context.close();

@@ -243,10 +243,16 @@ impl Page {
             .filter(move |input| attribute(input, "name") == name)
     }
 
-    /// A parameter of where the answer leads.
+    /// Where the page goes on to by itself.
+    pub fn leads_to(&self) -> String {
+        let refresh = self.text.split_once(r#"<meta http-equiv="refresh" content="0;url="#);
+        refresh.map_or_else(String::new, |(_, rest)| unescape(rest.split_once('"').unwrap().0))
+    }
+
+    /// A parameter of where it goes on to.
     #[track_caller]
     pub fn leads_with(&self, name: &str) -> Option<String> {
-        let url = Url::parse(self.header("location")).unwrap_or_else(|error| panic!("{error}: {:?} {}", self.headers, self.text));
+        let url = Url::parse(&self.leads_to()).unwrap_or_else(|error| panic!("{error}: {:?} {}", self.headers, self.text));
         url.query_pairs()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.into_owned())

@@ -103,6 +103,16 @@ async fn member_signs_in_at_a_real_openid_provider() {
 }
 
 #[tokio::test]
+async fn browser_arrives_where_the_applications_redirect_uri_sends_it_on_to() {
+    let app = App::start().await;
+    let (_, user, _) = app.business("luna").await;
+    let settings = [("MCP_URL", &*app.base()), ("MCP_TOKEN", &*user.token)];
+    let said = script("node", &["onward.mjs"], &settings).await;
+    let expected = json!({ "Allow": ["code", "iss"], "Refuse": ["error", "error_description", "iss"] });
+    assert_eq!(said["arrived"], expected);
+}
+
+#[tokio::test]
 async fn pages_keep_nobody_from_using_them() {
     if servers::given() {
         return;
@@ -122,6 +132,6 @@ async fn pages_keep_nobody_from_using_them() {
     let pictures = std::env::var_os("TEST_PICTURES").unwrap_or_default().into_string().unwrap();
     let settings = [("MCP_URL", &*app.base()), ("MCP_TOKEN", &*user.token), ("PICTURES", &pictures)];
     let said = script("node", &["pages.mjs"], &settings).await;
-    assert_eq!(said["looked"].as_array().unwrap().len(), 24, "{said}");
+    assert_eq!(said["looked"].as_array().unwrap().len(), 30, "{said}");
     assert_eq!(said["found"], json!([]));
 }

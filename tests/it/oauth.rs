@@ -270,22 +270,98 @@ async fn one_address_registers_only_so_many_clients() {
 }
 
 #[tokio::test]
-async fn a_client_that_nobody_uses_is_forgotten_and_told_to_register_anew() {
+async fn a_client_that_nobody_uses_is_forgotten_after_a_month_and_told_to_register_anew() {
     let app = App::start().await;
     let flow = Flow::start(&app, "luna").await;
     let answer = flow.connected().await;
     let unused = register(&app, json!({ "redirect_uris": [REDIRECT] })).await;
-    app.clock.advance(2 * DAY);
-    smartermcp::jobs::retain(&app.state).await.unwrap();
     let (_, refresh) = bearer(&app, &answer);
-    flow.refresh(refresh).await.assert_status(200);
-    let gone = post(
-        &app,
-        "/oauth/token",
-        &[("grant_type", "refresh_token"), ("refresh_token", refresh), ("client_id", &unused)],
-    )
-    .await;
-    assert_error(&gone, 401, "invalid_client");
+    let mut used = refresh.to_owned();
+    for (days, status, error) in [(29, 400, "invalid_grant"), (2, 401, "invalid_client")] {
+        app.clock.advance(days * DAY);
+        smartermcp::jobs::retain(&app.state).await.unwrap();
+        let next = flow.refresh(&used).await;
+        next.assert_status(200);
+        next.json["refresh_token"].as_str().unwrap().clone_into(&mut used);
+        let reply = post(
+            &app,
+            "/oauth/token",
+            &[("grant_type", "refresh_token"), ("refresh_token", "x"), ("client_id", &unused)],
+        )
+        .await;
+        assert_error(&reply, status, error);
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_known_for_a_year_after_its_last_refresh() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let answer = flow.connected().await;
+    let (_, refresh) = bearer(&app, &answer);
+    let mut refresh = refresh.to_owned();
+    for _ in 0..3 {
+        app.clock.advance(29 * DAY);
+        let next = flow.refresh(&refresh).await;
+        next.assert_status(200);
+        next.json["refresh_token"].as_str().unwrap().clone_into(&mut refresh);
+    }
+    // What was granted has long ended, and is forgotten; the client still holds its id.
+    for (days, status, error) in [(364, 400, "invalid_grant"), (2, 401, "invalid_client")] {
+        app.clock.advance(days * DAY);
+        smartermcp::jobs::retain(&app.state).await.unwrap();
+        assert_error(&flow.refresh(&refresh).await, status, error);
+    }
+}
+
+#[tokio::test]
+async fn that_a_client_is_in_use_is_noted_once_a_day() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let mut refresh = flow.connected().await["refresh_token"].as_str().unwrap().to_owned();
+    let mut noted = Vec::new();
+    for hours in [1, 22, 2] {
+        app.clock.advance(hours * Duration::from_secs(3600));
+        let next = flow.refresh(&refresh).await;
+        next.assert_status(200);
+        next.json["refresh_token"].as_str().unwrap().clone_into(&mut refresh);
+        let row = smartermcp::oauth::client::registered(&app.state, &flow.client_id).await.unwrap();
+        noted.push(row.unwrap().used_at.unwrap());
+    }
+    assert!(noted[0] == noted[1] && noted[1] < noted[2], "{noted:?}");
+}
+
+#[tokio::test]
+async fn who_fills_the_table_of_clients_pushes_the_oldest_unused_out_and_keeps_nobody_from_registering() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    flow.connected().await;
+    let filled = app
+        .sql(
+            "insert into oauth_clients (id, name, redirect_uris, created_at) \
+             with recursive n(i) as (select 1 union all select i + 1 from n where i < 10000) \
+             select '00000000-0000-4000-8000-' || substr('' || (100000000000 + i), 1, 12), 'x', '[\"http://localhost/cb\"]', i from n",
+        )
+        .await;
+    assert_eq!(filled, 10_000);
+    let known = async |id: &str| smartermcp::oauth::client::registered(&app.state, id).await.unwrap().is_some();
+    let (oldest, next) = ("00000000-0000-4000-8000-100000000001", "00000000-0000-4000-8000-100000000002");
+    assert!(known(oldest).await && known(next).await);
+    let registered = register(&app, json!({ "redirect_uris": [REDIRECT] })).await;
+    assert!(known(&registered).await && !known(oldest).await && known(next).await);
+    assert!(known(&flow.client_id).await, "one that is in use never goes for it");
+    // All of them go with one run of retention, not a thousand an hour.
+    smartermcp::jobs::retain(&app.state).await.unwrap();
+    assert!(!known(next).await && !known("00000000-0000-4000-8000-100000010000").await && known(&registered).await);
+}
+
+#[tokio::test]
+async fn the_redirect_uris_of_a_client_are_bounded_together() {
+    let app = App::start().await;
+    let uris = |length: usize| vec![format!("https://app.example.cl/{}", "x".repeat(length)); 3];
+    register(&app, json!({ "redirect_uris": uris(1300) })).await;
+    let refused = app.nobody().post("/oauth/register", json!({ "redirect_uris": uris(1400) })).await;
+    assert_error(&refused, 400, "invalid_redirect_uri");
 }
 
 // The authorization request.
@@ -337,7 +413,7 @@ async fn a_request_that_is_wrong_is_turned_back_with_state_and_issuer() {
             "invalid_target",
             "RFC 8707 §2: another port",
         ),
-        (&[("scope", "read:workflows read:moon")], "invalid_scope", "RFC 6749 §4.1.2.1"),
+        (&[("scope", "read:moon mcp openid")], "invalid_scope", "RFC 6749 §4.1.2.1"),
         (&[("prompt", "none")], "interaction_required", "OpenID Connect Core §3.1.2.6"),
         (
             &[("request_uri", "https://evil.example.cl/r")],
@@ -352,6 +428,55 @@ async fn a_request_that_is_wrong_is_turned_back_with_state_and_issuer() {
         assert_eq!(value("iss"), Some(app.base().as_str()), "RFC 9207 §2");
         assert_eq!(value("code"), None);
     }
+}
+
+#[tokio::test]
+async fn scopes_that_nobody_knows_are_passed_over_beside_one_that_is_known_rfc_6749_3_3() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let location = allowed(&app, &flow.pasted, &flow.with(&[("scope", "mcp read:workflows read:moon openid")])).await;
+    let code = location.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+    let answer = flow.fetch(&code, &[]).await;
+    answer.assert_status(200);
+    assert_eq!(answer.json["scope"], "read:workflows", "and is told so");
+}
+
+#[tokio::test]
+async fn a_resource_may_come_twice_and_is_told_to_be_one_too_many_rfc_8707_2() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let (own, other) = (format!("{}/mcp", app.base()), app.base());
+    let query = |more: &[(&str, &str)]| format!("/oauth/authorize?{}&{}", flow.with(&[]), form(more));
+    let answered = async |more: &[(&str, &str)]| {
+        let reply = app.nobody().get(&query(more)).await;
+        assert_eq!(reply.status, 303, "{}", reply.text);
+        reply.header("location").to_owned()
+    };
+    for several in [&other, "https://other.example.cl/"] {
+        let location = answered(&[("resource", several)]).await;
+        assert!(
+            location.starts_with(REDIRECT) && location.contains("error=invalid_target"),
+            "{location}"
+        );
+        let pairs = [
+            ("grant_type", "authorization_code"),
+            ("client_id", &flow.client_id),
+            ("code", &flow.code().await),
+            ("code_verifier", VERIFIER),
+            ("resource", &own),
+            ("resource", several),
+        ];
+        assert_error(&post(&app, "/oauth/token", &pairs).await, 400, "invalid_target");
+    }
+    // The same one twice is one; what nobody knows may come as it likes.
+    let long = "x".repeat(3000);
+    let passed_over = [
+        ("resource", own.as_str()),
+        ("ui_locales", "es"),
+        ("ui_locales", "en"),
+        ("hint", &long),
+    ];
+    assert!(answered(&passed_over).await.starts_with("/oauth/sign-in"));
 }
 
 // Codes.
@@ -539,7 +664,11 @@ async fn a_refresh_narrows_scopes_and_never_widens_them_rfc_6749_6() {
     let fewer = ask(first.to_owned(), "read:workflows").await;
     assert_eq!(fewer.json["scope"], "read:workflows", "{}", fewer.text);
     let next = fewer.json["refresh_token"].as_str().unwrap().to_owned();
-    assert_error(&ask(next.clone(), "read:workflows write:services").await, 400, "invalid_scope");
+    for beyond in ["write:services", "mcp"] {
+        assert_error(&ask(next.clone(), beyond).await, 400, "invalid_scope");
+    }
+    let repeats = ask(next.clone(), "read:workflows write:services mcp").await;
+    assert_eq!(repeats.json["scope"], "read:workflows", "{}", repeats.text);
     let habit = ask(next, "offline_access").await;
     assert_eq!(habit.json["scope"], "read:workflows write:crm", "{}", habit.text);
 }
@@ -781,7 +910,7 @@ async fn what_is_connected_and_what_ends_is_in_the_audit() {
 // Client ID Metadata Documents.
 
 /// A server of client documents, played: what it answers is made from its own address.
-async fn documents(answer: impl Fn(&str) -> axum::response::Response + Clone + Send + Sync + 'static) -> (String, Arc<AtomicUsize>) {
+pub async fn documents(answer: impl Fn(&str) -> axum::response::Response + Clone + Send + Sync + 'static) -> (String, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let id = format!("http://{address}/client.json");
@@ -815,6 +944,32 @@ async fn a_client_with_a_metadata_document_needs_no_registration_and_is_fetched_
         flow.refresh(refresh).await.assert_status(200);
     }
     assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_would_sign_assertions_connects_as_a_public_one() {
+    let app = App::start().await;
+    let (id, _) = documents(|id| {
+        let mut document = document(id);
+        document["token_endpoint_auth_method"] = json!("private_key_jwt");
+        document["jwks_uri"] = json!(format!("{id}/jwks"));
+        axum::Json(document).into_response()
+    })
+    .await;
+    let mut flow = Flow::start(&app, "luna").await;
+    flow.client_id = id;
+    let assertion = [
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        ("client_assertion", &*"a.b.".repeat(200)),
+    ];
+    let reply = flow.fetch(&flow.code().await, &assertion).await;
+    reply.assert_status(200);
+    let (user, refresh) = bearer(&app, &reply.json);
+    user.get("/api/v1/whoami").await.assert_status(200);
+    flow.refresh(refresh).await.assert_status(200);
+    // It is PKCE that binds the code.
+    let wrong = [("code_verifier", "another-verifier-of-forty-three-characters-or-more-01234")];
+    assert_error(&flow.fetch(&flow.code().await, &wrong).await, 400, "invalid_grant");
 }
 
 #[tokio::test]
@@ -852,6 +1007,78 @@ async fn a_document_that_is_wrong_is_shown_and_leads_nowhere() {
         assert_eq!(reply.header("location"), "");
         assert!(reply.text.contains(says), "{says}: {}", reply.text);
     }
+}
+
+#[tokio::test]
+async fn slow_documents_hold_up_no_more_than_two_places_of_one_address_and_the_others_wait_their_turn() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (of_one, of_others) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let serve = |id: String, asked: &Arc<AtomicUsize>| {
+        let (gate, asked) = (Arc::clone(&gate), Arc::clone(asked));
+        get(move || async move {
+            asked.fetch_add(1, Ordering::Relaxed);
+            drop(gate.acquire().await);
+            axum::Json(document(&id))
+        })
+    };
+    let router = Router::new()
+        .route("/one.json", serve(format!("{base}/one.json"), &of_one))
+        .route("/others.json", serve(format!("{base}/others.json"), &of_others));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+
+    let check = |name: &str, address: [u8; 4]| {
+        let query = flow.with(&[("client_id", &format!("{base}/{name}.json"))]);
+        let state = Arc::clone(&app.state);
+        async move { smartermcp::oauth::request::check(&state, &query, address.into()).await }
+    };
+    let ones = (0..6).map(|_| check("one", [192, 0, 2, 1]));
+    let others = (0..40).map(|i| check("others", [198, 51, 100, i]));
+    let (ones, others) = (join_all(ones), join_all(others));
+    let opens = async {
+        crate::daemons::until("all places are taken", Duration::from_secs(4))
+            .holds(|| async { of_one.load(Ordering::Relaxed) + of_others.load(Ordering::Relaxed) == 32 })
+            .await;
+        let taken = of_one.load(Ordering::Relaxed);
+        gate.add_permits(1000);
+        taken
+    };
+    let (ones, others, taken) = tokio::join!(ones, others, opens);
+    assert_eq!(taken, 2);
+    for checked in ones.into_iter().chain(others) {
+        checked.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_fetched_again_serves_an_hour_longer_and_one_that_is_gone_does_not() {
+    let app = App::start().await;
+    let flow = Flow::start(&app, "luna").await;
+    let answers = Arc::new(AtomicUsize::new(200));
+    let now = Arc::clone(&answers);
+    let (id, asked) = documents(move |id| match now.load(Ordering::Relaxed) {
+        200 => axum::Json(document(id)).into_response(),
+        status => http::StatusCode::from_u16(status.try_into().unwrap()).unwrap().into_response(),
+    })
+    .await;
+    let path = format!("/oauth/authorize?{}", flow.with(&[("client_id", &id)]));
+    let ask = async || app.nobody().get(&path).await.status.as_u16();
+    let minutes = |minutes: u32| app.clock.advance(minutes * Duration::from_secs(60));
+    assert_eq!(ask().await, 303, "to sign in");
+    answers.store(500, Ordering::Relaxed);
+    minutes(61);
+    assert_eq!((ask().await, ask().await), (303, 303));
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "tried again a minute later at the earliest");
+    minutes(60);
+    assert_eq!(ask().await, 404, "for an hour and no longer");
+    answers.store(200, Ordering::Relaxed);
+    assert_eq!(ask().await, 303);
+    answers.store(404, Ordering::Relaxed);
+    minutes(61);
+    assert_eq!(ask().await, 404, "its server took it away");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::response::IntoResponse as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Method;
 use jsonwebtoken::Algorithm;
@@ -12,7 +13,9 @@ use smartermcp::{auth::token, backends};
 use crate::{
     app::{App, BUSINESS, OPERATOR, Tenant, User, folder_holds},
     browser::{Application, Browser, Page},
-    cli, servers,
+    cli,
+    oauth::documents,
+    servers,
     vendors::openid::{Provider, Signs},
 };
 
@@ -81,6 +84,21 @@ fn assert_is_consent(page: &Page) {
     page.assert_status(200).assert_says("Connect this application?");
 }
 
+/// A page that goes on to the application by itself, and lets nobody else know what it tells it.
+#[track_caller]
+fn assert_leads_back(page: &Page, to: &str) {
+    page.assert_status(200);
+    assert!(page.leads_to().starts_with(to), "{:?} {}", page.headers, page.text);
+    assert_eq!(page.header("location"), "");
+    assert_eq!(page.header("referrer-policy"), "no-referrer");
+    assert_eq!(page.header("cache-control"), "no-store");
+    assert!(
+        page.header("content-security-policy")
+            .contains("; form-action 'self'; frame-ancestors 'none'")
+    );
+    assert!(!page.text.contains("<form") && !page.text.contains("<script"), "{}", page.text);
+}
+
 #[track_caller]
 fn assert_is_sign_in(page: &Page) {
     page.assert_status(200).assert_says("Access token");
@@ -126,12 +144,8 @@ async fn a_member_pastes_a_token_sees_who_asks_for_what_and_allows_it() {
     let sent = browser
         .decide(&page, "allow", &["read:workflows", "write:workflows", "read:crm"])
         .await;
-    sent.assert_status(303);
-    assert!(
-        sent.header("location").starts_with("http://127.0.0.1:33418/callback?"),
-        "{:?}",
-        sent.headers
-    );
+    assert_leads_back(&sent, "http://127.0.0.1:33418/callback?");
+    sent.assert_says("127.0.0.1:33418").assert_says("a program on this device");
     assert_eq!(sent.leads_with("state").unwrap(), "state of the application");
     assert_eq!(sent.leads_with("iss").unwrap(), app.base(), "RFC 9207 §2");
     let tokens = application.exchange(&app, &sent).await;
@@ -182,12 +196,12 @@ async fn what_the_token_does_not_hold_is_shown_as_such_and_cannot_be_given() {
             refused.status,
             refused.headers
         );
-        assert_eq!(refused.header("location"), "");
+        assert_eq!((refused.header("location"), refused.leads_to().as_str()), ("", ""));
     }
     let nothing = browser.get(&format!("/oauth/authorize?{}", application.request("read:bots"))).await;
     nothing.assert_says("you cannot give it");
     assert!(!nothing.text.contains(r#"value="allow""#), "{}", nothing.text);
-    browser.decide(&nothing, "deny", &[]).await.assert_status(303);
+    assert_leads_back(&browser.decide(&nothing, "deny", &[]).await, "http://127.0.0.1:33418/callback?");
 }
 
 #[tokio::test]
@@ -210,7 +224,8 @@ async fn a_member_refuses_and_the_application_is_told() {
     let browser = Browser::new(&app);
     let page = browser.sign_in(&user.token, &application.request(ASKED)).await;
     let sent = browser.decide(&page, "deny", &["read:crm"]).await;
-    sent.assert_status(303);
+    assert_leads_back(&sent, "http://127.0.0.1:33418/callback?");
+    sent.assert_says("You refused");
     assert_eq!(sent.leads_with("error").unwrap(), "access_denied", "RFC 6749 §4.1.2.1");
     assert_eq!(sent.leads_with("state").unwrap(), "state of the application");
     assert_eq!(sent.leads_with("iss").unwrap(), app.base());
@@ -225,14 +240,74 @@ async fn an_application_on_the_web_is_shown_by_its_host_and_without_the_warning_
     let page = Browser::new(&app).sign_in(&user.token, &web.request("read:crm")).await;
     page.assert_says("agenda.example:8443");
     assert!(!page.text.contains("any program on this device"), "{}", page.text);
-    assert!(
-        page.header("content-security-policy")
-            .contains("form-action 'self' https://agenda.example:8443;")
-    );
     let editor = Application::register_at(&app, "Editor", "cursor://anysphere.cursor/cb").await;
     let page = Browser::new(&app).sign_in(&user.token, &editor.request("read:crm")).await;
     page.assert_says("cursor:").assert_says("any program on this device");
-    assert!(page.header("content-security-policy").contains("form-action 'self' cursor:;"));
+}
+
+#[tokio::test]
+async fn who_returns_to_this_device_is_warned_of_though_a_site_vouches_for_the_name() {
+    let app = App::start().await;
+    let (_, user, mut editor) = business(&app).await;
+    let uris = ["https://editor.example/redirect", "http://127.0.0.1/"];
+    let (id, _) =
+        documents(move |id| axum::Json(json!({ "client_id": id, "client_name": "Editor", "redirect_uris": uris })).into_response()).await;
+    editor.client_id = id;
+    for (redirect_uri, warned) in [("https://editor.example/redirect", false), ("http://127.0.0.1:51004/", true)] {
+        redirect_uri.clone_into(&mut editor.redirect_uri);
+        let page = Browser::new(&app).sign_in(&user.token, &editor.request("read:crm")).await;
+        assert_is_consent(&page);
+        page.assert_says("where it is described");
+        for warning in ["any program on this device can pretend", "it cannot know which program"] {
+            assert_eq!(page.read().contains(warning), warned, "{redirect_uri}: {}", page.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_decision_leads_back_by_a_page_of_its_own_that_no_policy_for_forms_holds_up() {
+    let app = App::start().await;
+    let (_, user, _) = business(&app).await;
+    let browser = Browser::new(&app);
+    browser.sign_in_alone(&user.token).await;
+    for (redirect_uri, shown, leads) in [
+        // Some of these go on from there: to claude://, for example, which a form could not.
+        (
+            "https://agenda.example:8443/cb",
+            "agenda.example:8443",
+            "https://agenda.example:8443/cb?",
+        ),
+        ("cursor://anysphere.cursor/cb", "cursor:", "cursor://anysphere.cursor/cb?"),
+        // With what would end an attribute, or begin another address.
+        (
+            "https://agenda.example/c;url='x'/?a=%22&b=<c>",
+            "agenda.example",
+            "https://agenda.example/c;url='x'/?a=%22&b=%3Cc%3E&",
+        ),
+    ] {
+        let application = Application::register_at(&app, "Agenda", redirect_uri).await;
+        let request = application.request("read:crm");
+        for (decision, tells) in [("allow", "code"), ("deny", "error")] {
+            let page = browser.get(&format!("/oauth/authorize?{request}")).await;
+            let sent = browser.decide(&page, decision, &["read:crm"]).await;
+            assert_leads_back(&sent, leads);
+            assert!(sent.leads_with(tells).is_some(), "{}", sent.text);
+            sent.assert_says(shown);
+            let link = sent
+                .text
+                .split("<a class=\"button\" href=\"")
+                .nth(1)
+                .unwrap()
+                .split('"')
+                .next()
+                .unwrap();
+            assert!(
+                sent.text.contains(&format!(r#"content="0;url={link}""#)),
+                "the link leads there too: {}",
+                sent.text
+            );
+        }
+    }
 }
 
 #[tokio::test]
@@ -406,7 +481,10 @@ async fn cookies_are_the_hosts_own_and_no_script_reads_them() {
     let bent = Browser::new(&app);
     bent.set_cookie("smartermcp", &cookies["__Host-smartermcp"]);
     assert_is_sign_in(&bent.follow(bent.get("/oauth/applications").await, "").await);
-    browser.decide(&page, "allow", &["read:crm"]).await.assert_status(303);
+    assert_leads_back(
+        &browser.decide(&page, "allow", &["read:crm"]).await,
+        "http://127.0.0.1:33418/callback?",
+    );
 }
 
 #[tokio::test]
@@ -577,11 +655,8 @@ async fn every_page_is_closed_to_what_is_from_elsewhere() {
         let style = page.text.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
         let policy = page.header("content-security-policy");
         let hash = STANDARD.encode(Sha256::digest(style));
-        assert!(
-            policy.starts_with(&format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'")),
-            "{policy}"
-        );
-        assert!(policy.ends_with("; frame-ancestors 'none'; base-uri 'none'"), "{policy}");
+        let own = format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'");
+        assert_eq!(policy, own);
         assert_eq!(page.header("x-frame-options"), "DENY");
         assert_eq!(page.header("cache-control"), "no-store");
         assert_eq!(
@@ -683,6 +758,54 @@ async fn a_request_that_names_no_client_is_shown_to_the_member_and_leads_nowhere
             .await;
         assert!(sent.header("location").starts_with("/oauth/authorize?"), "{:?}", sent.headers);
         browser.forget("smartermcp");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_sent_to_another_site_before_he_signed_in() {
+    let app = App::start().await;
+    let (_, user, local) = business(&app).await;
+    let web = Application::register_at(&app, "Agenda", "https://agenda.example/cb").await;
+    let editor = Application::register_at(&app, "Editor", "cursor://anysphere.cursor/cb").await;
+    let stranger = Browser::new(&app);
+    let wrongs = |application: &Application| {
+        let request = application.request("read:crm");
+        [
+            request.replace("response_type=code&", ""),
+            format!("{request}&prompt=none"),
+            application.request("read:moon"),
+        ]
+    };
+    for wrong in wrongs(&web) {
+        let page = stranger.get(&format!("/oauth/authorize?{wrong}")).await;
+        page.assert_status(400)
+            .assert_says("agenda.example")
+            .assert_says("Go on only if you know it");
+        assert_eq!((page.header("location"), page.leads_to().as_str()), ("", ""));
+        // By hand, the application can still be told (RFC 6749 §4.1.2.1).
+        page.assert_says("<a class=\"button plain\" href=\"https://agenda.example/cb?error=");
+        assert_eq!(page.header("referrer-policy"), "same-origin");
+    }
+    // What stays on his own machine needs nobody's word.
+    for (application, to) in [
+        (&local, "http://127.0.0.1:33418/callback?error="),
+        (&editor, "cursor://anysphere.cursor/cb?error="),
+    ] {
+        for wrong in wrongs(application) {
+            let sent = stranger.get(&format!("/oauth/authorize?{wrong}")).await;
+            sent.assert_status(303);
+            assert!(sent.header("location").starts_with(to), "{:?}", sent.headers);
+        }
+    }
+    let member = Browser::new(&app);
+    member.sign_in_alone(&user.token).await;
+    for (application, to) in [
+        (&web, "https://agenda.example/cb?error="),
+        (&local, "http://127.0.0.1:33418/callback?error="),
+    ] {
+        for wrong in wrongs(application) {
+            assert_leads_back(&member.get(&format!("/oauth/authorize?{wrong}")).await, to);
+        }
     }
 }
 

@@ -123,6 +123,6 @@ impl Own {
             gone,
             session: Session::new(state, visit, &self.signed_in, &self.grantors, ""),
         };
-        page(StatusCode::OK, &list, None)
+        page(StatusCode::OK, &list)
     }
 }

@@ -10,12 +10,11 @@ use axum::{
     response::Response,
 };
 use http::{StatusCode, header};
-use url::{Host, Url};
+use url::Url;
 
-use super::pages::{Choice, Consent, Form, Notice, Offer, Session, Tenants, Turn, Visit, go, page, sign_in_path};
+use super::pages::{Choice, Consent, Form, Notice, Offer, Session, Tenants, Turn, Visit, destination, go, onward, page, sign_in_path};
 use crate::{
     auth::{Agent, Scope, Scopes},
-    config::loopback,
     error::{Error, Kind, Result},
     oauth::{
         cookie::Cookie,
@@ -56,7 +55,11 @@ async fn decided(state: &State, visit: &Visit, body: Body) -> Result<Response, T
     let named = sent.get("tenant");
     let chosen = ready.grantors.iter().find(|grantor| grantor.tenant.tenant.id.to_string() == named);
     match (sent.get("decision"), chosen) {
-        ("deny", _) => Ok(go(grant::deny(state, &ready.asked).as_str())),
+        ("deny", _) => Ok(onward(
+            visit,
+            visit.say("Rechazaste: no se le dio nada", "You refused: it was given nothing"),
+            &grant::deny(state, &ready.asked),
+        )),
         ("tenant", Some(grantor)) => Ok(ready.consent(state, visit, grantor, None)),
         ("allow", Some(grantor)) => {
             let scopes: Option<Scopes> = sent.all("scope").map(|name| name.parse::<Scope>().ok()).collect();
@@ -65,7 +68,7 @@ async fn decided(state: &State, visit: &Visit, body: Body) -> Result<Response, T
                 return Ok(ready.consent(state, visit, grantor, Some(scopes)));
             }
             let to = grant::allow(state, &ready.asked, grantor, scopes).await?;
-            Ok(go(to.as_str()))
+            Ok(onward(visit, visit.say("Listo: lo permitiste", "Done: you have allowed it"), &to))
         }
         ("tenant" | "allow" | "other", _) => Ok(ready.tenants(state, visit)),
         _ => Err(Error::new(Kind::Malformed, "The form holds no decision").into()),
@@ -85,7 +88,7 @@ impl<'a> Ready<'a> {
     async fn of(state: &State, visit: &Visit, request: &'a str) -> Result<Self, Turn> {
         let asked = match request::check(state, request, visit.address).await {
             Ok(asked) => asked,
-            Err(Refused::Back(url)) => return Err(go(url.as_str()).into()),
+            Err(Refused::Back(to, why)) => return Err(turned_back(state, visit, &to, why).await?.into()),
             Err(Refused::Shown(error)) => return Err(refused(visit, &error)),
         };
         let Some(signed_in) = sign_in::current(state, &visit.headers).await? else {
@@ -111,7 +114,7 @@ impl<'a> Ready<'a> {
             tenants: self.grantors.iter().map(Choice::of).collect(),
             session: Session::new(state, visit, &self.signed_in, &self.grantors, self.request),
         };
-        page(StatusCode::OK, &choice, Some(&self.asked.redirect_uri))
+        page(StatusCode::OK, &choice)
     }
 
     /// `ticked`: what was sent and is not enough.
@@ -138,7 +141,6 @@ impl<'a> Ready<'a> {
                 .and_then(|url| url.host_str().map(str::to_owned)),
             goes_to,
             here,
-            local: client.is_local(),
             tenant: Choice::of(grantor),
             others: self.grantors.len() > 1,
             offered: Offer::list(language, offered, ticked.unwrap_or(usual)),
@@ -153,24 +155,39 @@ impl<'a> Ready<'a> {
         } else {
             StatusCode::OK
         };
-        page(status, &consent, Some(&self.asked.redirect_uri))
+        page(status, &consent)
     }
 }
 
-/// Where a redirect leads, as a person reads it, and whether that is on his own device.
-fn destination(url: &Url) -> (String, bool) {
-    match url.host() {
-        Some(host) if matches!(url.scheme(), "http" | "https") => {
-            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-            let host = match host {
-                Host::Domain(name) => name.to_owned(),
-                Host::Ipv4(address) => address.to_string(),
-                Host::Ipv6(address) => format!("[{address}]"),
-            };
-            (format!("{host}{port}"), loopback(url))
-        }
-        _ => (format!("{}:", url.scheme()), true),
+/// Of a request that the application is told to be wrong.
+///
+/// Anybody can register an address: who has not signed in is sent nowhere but to his own machine without being asked, or this gateway's
+/// name would lead to every other site (RFC 9700 §4.11.2).
+async fn turned_back(state: &State, visit: &Visit, to: &Url, why: &'static str) -> Result<Response> {
+    let (goes_to, here) = destination(to);
+    let title = visit.say(
+        "La aplicación pidió algo que no vale",
+        "The application asked for something that is not good",
+    );
+    // Signed in, it may be a form that led here.
+    if sign_in::current(state, &visit.headers).await?.is_some() {
+        return Ok(onward(visit, title, to));
     }
+    if here {
+        return Ok(go(to.as_str()));
+    }
+    let notice = Notice {
+        detail: Some(why.to_owned()),
+        away: Some((goes_to, to.to_string())),
+        ..visit.notice(
+            title,
+            visit.say(
+                "No se le dio nada. Muestra esto a quien la hizo:",
+                "It was given nothing. Show this to whoever made it:",
+            ),
+        )
+    };
+    Ok(page(StatusCode::BAD_REQUEST, &notice))
 }
 
 /// Of a request that nobody can be sent back with.
@@ -192,7 +209,7 @@ fn refused(visit: &Visit, error: &Error) -> Turn {
             ),
         )
     };
-    page(error.kind().status(), &notice, None).into()
+    page(error.kind().status(), &notice).into()
 }
 
 /// Of somebody who was signed in, and may give nothing any more.
@@ -214,5 +231,5 @@ pub(super) async fn gives_nothing(state: &State, visit: &Visit, signed_in: &Sign
             ),
         )
     };
-    Ok(page(StatusCode::FORBIDDEN, &notice, None).into())
+    Ok(page(StatusCode::FORBIDDEN, &notice).into())
 }

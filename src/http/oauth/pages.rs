@@ -1,8 +1,9 @@
 //! The pages that a member sees, and what they have in common: read from a browser, rendered in its language, and closed against
 //! everything from elsewhere.
 //!
-//! No page has a script. Its one style is inside it, named by its hash in the policy; its forms go here, and on to the application
-//! that asked. `Referrer-Policy: same-origin` and not `no-referrer`, with which browsers send `Origin: null` with our own forms.
+//! No page has a script. Its one style is inside it, named by its hash in the policy; its forms go here and nowhere else: what leads
+//! on to the application that asked is a page of its own ([`onward`]). `Referrer-Policy: same-origin` and not `no-referrer`, with which
+//! browsers send `Origin: null` with our own forms.
 
 use std::{
     net::IpAddr,
@@ -23,6 +24,7 @@ use url::{Url, form_urlencoded};
 use super::language::Language;
 use crate::{
     auth::{Scope, Scopes},
+    config::loopback,
     error::{Error, Result},
     http::{address, body, problem, request_id},
     oauth::{
@@ -113,7 +115,7 @@ impl Visit {
             detail: Some(format!("{} ({id})", error.message())),
             ..self.notice(title, text)
         };
-        let mut response = page(error.kind().status(), &notice, None);
+        let mut response = page(error.kind().status(), &notice);
         problem::retry_after(error, response.headers_mut());
         response
     }
@@ -125,6 +127,7 @@ impl Visit {
             title: title.to_owned(),
             text: text.into(),
             detail: None,
+            away: None,
             link: None,
             session: None,
         }
@@ -142,7 +145,7 @@ impl Visit {
                 ),
             )
         };
-        page(StatusCode::FORBIDDEN, &notice, None).into()
+        page(StatusCode::FORBIDDEN, &notice).into()
     }
 }
 
@@ -171,8 +174,8 @@ impl Form {
     }
 }
 
-/// A page as it goes out. `onward`: where its form leads on to, besides here.
-pub fn page(status: StatusCode, template: &impl Template, onward: Option<&Url>) -> Response {
+/// A page as it goes out.
+pub fn page(status: StatusCode, template: &impl Template) -> Response {
     let html = match template.render() {
         Ok(html) => html,
         Err(error) => {
@@ -185,26 +188,48 @@ pub fn page(status: StatusCode, template: &impl Template, onward: Option<&Url>) 
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    if let Ok(policy) = HeaderValue::try_from(policy(onward)) {
-        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
+    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
     response
 }
 
-/// Browsers hold a form's redirect against `form-action` too (CSP 3 §6.4.2), so that the application's own place is in it.
-fn policy(onward: Option<&Url>) -> String {
-    let onward = match onward {
-        // An address in brackets is no source.
-        Some(url) if matches!(url.scheme(), "http" | "https") && !matches!(url.host(), Some(url::Host::Ipv6(_))) => {
-            format!(" {}", url.origin().ascii_serialization())
-        }
-        Some(url) => format!(" {}:", url.scheme()),
-        None => String::new(),
-    };
-    format!(
-        "default-src 'none'; style-src 'sha256-{}'; form-action 'self'{onward}; frame-ancestors 'none'; base-uri 'none'",
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
         *STYLE_HASH
-    )
+    );
+    HeaderValue::try_from(policy).expect("a policy of letters")
+});
+
+/// The page that leads back to the application, after a form: it goes on by itself, and has a link for where it does not.
+///
+/// Not a redirect: browsers hold `form-action` against every hop after a form (CSP 3 §6.4.2), also against those that the application
+/// makes from its redirect URI, into a program or to another host, which nobody can name beforehand. A page's own refresh is no form's.
+pub fn onward(visit: &Visit, title: &str, to: &Url) -> Response {
+    let (goes_to, here) = destination(to);
+    let leads = Onward {
+        language: visit.language,
+        title,
+        to: to.as_str(),
+        goes_to,
+        here,
+    };
+    let mut response = page(StatusCode::OK, &leads);
+    // It holds no form, and its address and what it leads to are nobody's business.
+    response
+        .headers_mut()
+        .insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// Where a redirect leads, as a person reads it, and whether that is on his own device.
+pub fn destination(url: &Url) -> (String, bool) {
+    match url.host() {
+        Some(host) if matches!(url.scheme(), "http" | "https") => {
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            (format!("{host}{port}"), loopback(url))
+        }
+        _ => (format!("{}:", url.scheme()), true),
+    }
 }
 
 /// Sends the browser elsewhere, by GET.
@@ -344,9 +369,8 @@ pub struct Consent<'a> {
     /// The host that its description was fetched from.
     pub vouched: Option<String>,
     pub goes_to: String,
-    /// Whether that is on this device, and whether the application knows no other place at all.
+    /// Whether that is on this device, where every program can say that it is this application, whoever vouches for the name.
     pub here: bool,
-    pub local: bool,
     pub tenant: Choice<'a>,
     /// Whether there are other tenants to choose.
     pub others: bool,
@@ -388,9 +412,22 @@ pub struct Notice<'a> {
     pub text: String,
     /// In English, for whoever made the application.
     pub detail: Option<String>,
+    /// What somebody may go on to who knows it: its host, and the address itself.
+    pub away: Option<(String, String)>,
     /// Where one signs in again.
     pub link: Option<String>,
     pub session: Option<Session<'a>>,
+}
+
+#[derive(Template)]
+#[template(path = "onward.html")]
+struct Onward<'a> {
+    language: Language,
+    title: &'a str,
+    to: &'a str,
+    goes_to: String,
+    /// Whether that is on this device.
+    here: bool,
 }
 
 #[cfg(test)]
@@ -398,17 +435,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_policy_lets_a_form_go_on_to_the_application_and_nowhere_else() {
-        for (onward, source) in [
-            ("https://app.example/cb?x=1", " https://app.example;"),
-            ("http://127.0.0.1:33418/callback", " http://127.0.0.1:33418;"),
-            ("http://[::1]:33418/callback", " http:;"),
-            ("cursor://anysphere/cb", " cursor:;"),
+    fn a_destination_is_its_host_or_its_scheme() {
+        for (url, said) in [
+            ("https://app.example/cb?x=1", ("app.example", false)),
+            ("https://app.example:8443/cb", ("app.example:8443", false)),
+            ("http://127.0.0.1:33418/callback", ("127.0.0.1:33418", true)),
+            ("http://[::1]:33418/callback", ("[::1]:33418", true)),
+            ("cursor://claude.ai/cb", ("cursor:", true)),
         ] {
-            let policy = policy(Some(&onward.parse().unwrap()));
-            assert!(policy.contains(&format!("form-action 'self'{source}")), "{policy}");
+            let (goes_to, here) = destination(&url.parse().unwrap());
+            assert_eq!((goes_to.as_str(), here), said, "{url}");
         }
-        assert!(policy(None).contains("form-action 'self'; frame-ancestors 'none'"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::refusal;
 use crate::{
     http::json as json_response,
-    oauth::client::{REDIRECT_URIS_MAX, is_redirect_uri, shown_name},
+    oauth::client::{are_redirect_uris, shown_name},
     state::State,
 };
 
@@ -37,14 +37,11 @@ pub async fn serve(Shared(state): Shared<Arc<State>>, request: Request) -> Respo
     let Ok(asked) = serde_json::from_slice::<Asked>(&sent.body) else {
         return metadata("The body is no JSON object with redirect_uris");
     };
-    if asked.redirect_uris.is_empty()
-        || asked.redirect_uris.len() > REDIRECT_URIS_MAX
-        || !asked.redirect_uris.iter().all(|uri| is_redirect_uri(uri))
-    {
+    if !are_redirect_uris(&asked.redirect_uris) {
         return refusal(
             StatusCode::BAD_REQUEST,
             "invalid_redirect_uri",
-            "redirect_uris must be 1 to 20 addresses over https, to localhost, or with a scheme of the application's own",
+            "redirect_uris must be 1 to 20 addresses, of 4 KiB together, over https, to localhost, or with a scheme of the application's own",
         );
     }
     if asked

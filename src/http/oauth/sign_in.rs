@@ -144,7 +144,7 @@ fn provider<'a>(state: &'a State, visit: &Visit) -> Result<&'a Provider, Turn> {
                 "This installation has no OpenID provider.",
             ),
         );
-        page(StatusCode::NOT_FOUND, &notice, None).into()
+        page(StatusCode::NOT_FOUND, &notice).into()
     })
 }
 
@@ -218,7 +218,7 @@ fn refuse(visit: &Visit, refused: Refused, request: &str) -> Turn {
         link: Some(sign_in_path(request)),
         ..visit.notice(visit.say("No pudiste entrar", "You were not signed in"), text)
     };
-    page(status, &notice, None).into()
+    page(status, &notice).into()
 }
 
 /// `POST /oauth/sign-out`.
@@ -266,7 +266,7 @@ fn form(state: &State, visit: &Visit, request: &str, problem: Option<(StatusCode
         provider: state.openid.as_ref().map(Provider::name),
         problem,
     };
-    let mut response = page(status, &form, None);
+    let mut response = page(status, &form);
     if let Some(cookie) = cookie {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }

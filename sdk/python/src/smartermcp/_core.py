@@ -445,7 +445,7 @@ class AsyncLines(Generic[_Result]):
             raise ConnectionFailed("The stream broke off before its end", request_id=self._request_id)
         except httpx.DecodingError as failure:
             raise UnexpectedAnswer("The answer's compression is broken", request_id=self._request_id) from failure
-        except httpx.TransportError as failure:
+        except (httpx.TransportError, httpx.StreamError) as failure:
             raise ConnectionFailed("The stream broke off before its end", request_id=self._request_id) from failure
         finally:
             await self.close()
@@ -484,7 +484,8 @@ def _failed(failure: httpx.TransportError, endpoint: str) -> ConnectionFailed:
     if isinstance(failure, httpx.TimeoutException):
         error: ConnectionFailed = TimedOut(f"{endpoint} did not answer in time")
     else:
-        error = ConnectionFailed(f"{endpoint} cannot be reached, or the connection broke: {failure}")
+        why = f": {failure}" if str(failure) else ""
+        error = ConnectionFailed(f"{endpoint} cannot be reached, or the connection broke{why}")
     error.__cause__ = failure
     return error
 

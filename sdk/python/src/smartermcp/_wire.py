@@ -233,7 +233,7 @@ class Retries:
         if number >= self.attempts:
             return None
         # Half of it by chance, so that clients that failed together do not come back together.
-        backoff = min(8.0, 0.25 * 2.0 ** (number - 1)) * random.uniform(0.5, 1.0)
+        backoff = min(8.0, 0.25 * 2.0 ** min(number - 1, 5)) * random.uniform(0.5, 1.0)
         if isinstance(error, ConnectionFailed):
             return backoff
         if not isinstance(error, GatewayError) or not error.retryable or error.replayed:
@@ -249,8 +249,11 @@ class Retries:
 def whole_lines(kept: bytearray, chunk: bytes) -> list[bytes]:
     """The whole lines that a chunk completes; the rest is kept."""
     kept += chunk
+    lines: list[bytes] = []
+    # What was kept has no line's end in it: it is not looked through again with every chunk.
+    if b"\n" in chunk:
+        *lines, rest = bytes(kept).split(b"\n")
+        kept[:] = rest
     if len(kept) > EVENT_MAX:
         raise UnexpectedAnswer(f"An event of the stream is larger than {EVENT_MAX // 1024 // 1024} MiB")
-    *lines, rest = bytes(kept).split(b"\n")
-    kept[:] = rest
     return [line.removesuffix(b"\r") for line in lines]

@@ -35,7 +35,8 @@ export async function* events(chunks: AsyncIterable<string>): AsyncGenerator<Ser
       if (field === 'event') name = value;
       else if (field === 'data') {
         data.push(value);
-        size += value.length;
+        // Of the line and not of its value, which may be empty.
+        size += line.length;
       }
     }
     if (size + rest.length > EVENT_MAX) throw new Error(`an event of more than ${EVENT_MAX} characters`);

@@ -465,16 +465,17 @@ class AsyncLines(Generic[_Result]):
 async def _body(response: httpx.Response, seconds: float) -> bytes:
     """The body, unless it is endless in length or time."""
     until = monotonic() + seconds
+    request_id = response.headers.get("x-request-id")
     body = bytearray()
     try:
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > ANSWER_MAX:
-                raise UnexpectedAnswer(f"The answer is larger than {ANSWER_MAX // 1024 // 1024} MiB")
+                raise UnexpectedAnswer(f"The answer is larger than {ANSWER_MAX // 1024 // 1024} MiB", request_id=request_id)
             if monotonic() > until:
                 raise httpx.ReadTimeout("the answer did not end in time")
     except httpx.DecodingError as failure:
-        raise UnexpectedAnswer("The answer's compression is broken") from failure
+        raise UnexpectedAnswer("The answer's compression is broken", request_id=request_id) from failure
     finally:
         await response.aclose()
     return bytes(body)

@@ -133,11 +133,11 @@ class Entries(Result, Generic[Value]):
 class Whoami(Result):
     """Whose token this is, its limits, and what is left of the plan."""
 
-    tenant_id: str | None = None
+    tenant_id: str | None
     tenant: dict[str, Any] | None = None
     token_id: str | None = None
-    operator: bool = False
-    scopes: list[str] = []
+    operator: bool
+    scopes: list[str]
     agent: str | None = None
     expires_at: str | None = None
     limits: Any | None = None

@@ -463,16 +463,17 @@ class Lines(Generic[_Result]):
 def _body(response: httpx.Response, seconds: float) -> bytes:
     """The body, unless it is endless in length or time."""
     until = monotonic() + seconds
+    request_id = response.headers.get("x-request-id")
     body = bytearray()
     try:
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > ANSWER_MAX:
-                raise UnexpectedAnswer(f"The answer is larger than {ANSWER_MAX // 1024 // 1024} MiB")
+                raise UnexpectedAnswer(f"The answer is larger than {ANSWER_MAX // 1024 // 1024} MiB", request_id=request_id)
             if monotonic() > until:
                 raise httpx.ReadTimeout("the answer did not end in time")
     except httpx.DecodingError as failure:
-        raise UnexpectedAnswer("The answer's compression is broken") from failure
+        raise UnexpectedAnswer("The answer's compression is broken", request_id=request_id) from failure
     finally:
         response.close()
     return bytes(body)

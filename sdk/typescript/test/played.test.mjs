@@ -212,7 +212,7 @@ test('an answer of a tool by its name is printed without its secrets, however de
 
 test('an event without an end is not kept without an end', async (t) => {
   for (const line of ['data:\n', `data: ${'x'.repeat(1000)}\n`, 'x'.repeat(1000)]) {
-    const { endpoint } = await play(t, [200, line.repeat(9_000_000 / line.length), { 'content-type': 'text/event-stream' }]);
+    const { endpoint } = await play(t, [200, line.repeat(12_000_000 / line.length), { 'content-type': 'text/event-stream' }]);
     const error = await connect({ endpoint })
       .services.logs({ serviceId: 's', follow: true })
       .next()

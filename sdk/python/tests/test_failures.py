@@ -273,6 +273,9 @@ def test_an_answer_that_is_no_answer_is_told_without_what_it_holds(world: World,
         with pytest.raises(errors.UnexpectedAnswer) as refused:
             client.services.list()
     assert "smcp_secret" not in str(refused.value)
+    with Between(ENDPOINT, [Answer(200, {}, b"{}")]) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
+        with pytest.raises(errors.UnexpectedAnswer, match="tenant_id"):
+            client.whoami()
 
 
 def test_no_log_and_no_error_holds_a_token_or_what_was_said(world: World, caplog: pytest.LogCaptureFixture) -> None:

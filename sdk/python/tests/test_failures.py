@@ -37,7 +37,8 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(monkeypatch: pytest
         with pytest.raises(errors.ConfigurationError, match="endpoint") as refused:
             SmarterMCP("smcp_a", endpoint=endpoint)
         assert "secret" not in str(refused.value)
-    for endpoint in ("http://[::1", "http://mcp.cl:x", "http://mcp.cl:99999", "http://mcp.cl/\n", "ftp://user:secret@mcp.cl", "user:secret@mcp.cl"):
+    ill = ("http://[::1", "http://mcp.cl:x", "http://mcp.cl:99999", "http://mcp.cl/\n", "ftp://user:secret@mcp.cl", "user:secret@mcp.cl")
+    for endpoint in ill:
         with pytest.raises(errors.ConfigurationError, match="endpoint must be an address") as refused:
             SmarterMCP("smcp_a", endpoint=endpoint)
         assert "secret" not in str(refused.value)
@@ -174,7 +175,9 @@ def test_an_answer_to_a_write_that_cannot_be_read_tells_the_key_to_ask_again_wit
         assert [attempt.failure for attempt in sent] == ["UnexpectedAnswer"], "the log hears of it too"
 
 
-@pytest.mark.parametrize("header", ["²", "Sat, 21 Nov 2020 10:00:00 +99999999999999999999", "Sat, 21 Nov 99999999999999999999 10:00:00 GMT", "soon"])
+@pytest.mark.parametrize(
+    "header", ["²", "Sat, 21 Nov 2020 10:00:00 +99999999999999999999", "Sat, 21 Nov 99999999999999999999 10:00:00 GMT", "soon"]
+)
 def test_a_wait_that_nobody_understands_is_no_other_failure(world: World, header: str) -> None:
     odd = Answer(503, {"retry-after": header}, b"[" * 100_000)
     with Between(ENDPOINT, [odd]) as between, SmarterMCP(world.token, endpoint=between.endpoint, max_retries=0) as client:

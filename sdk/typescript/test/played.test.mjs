@@ -138,7 +138,8 @@ test('pages that lead back to one of them are not followed for ever', async (t) 
 test('a log that fails, at once or later, fails no call', async (t) => {
   const told = t.mock.method(console, 'error', () => {});
   const full = new Error('the disk is full');
-  const { endpoint, requests } = await play(t, [503, ''], [200, { execution_id: 'e', workflow_id: 'w', status: 'completed', started_at: 'now' }]);
+  const done = { execution_id: 'e', workflow_id: 'w', status: 'completed', started_at: 'now' };
+  const { endpoint, requests } = await play(t, [503, ''], [200, done]);
   const hooks = [
     () => {
       throw full;

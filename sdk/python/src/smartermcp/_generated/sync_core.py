@@ -490,7 +490,7 @@ def _failed(failure: httpx.TransportError, endpoint: str) -> ConnectionFailed:
 
 
 def _endpoint(text: str) -> str:
-    """The endpoint without its last slash. What is not an address must not fail later and elsewhere; it may hold a password, and is not told."""
+    """The endpoint without its last slash. What is no address fails here, and is not told: it may hold a password."""
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, ValueError):

@@ -16,8 +16,12 @@ FOLDER = "typescript/src/generated"
 _HEAD = "// {what} Written by `make sdk` from openapi/smartermcp.json: do not edit.\n\n"
 # What the hand-written client has beside the resources.
 _OF_CLIENTS = {"tools", "whoami", "health", "gatewayVersion", "close"}
-# What an array has already.
-_OF_ARRAYS = set("at concat entries every fill filter find flat join keys length map pop push reverse slice some sort values with".split())
+# What an array has already, in camelCase as the fields are when they are compared.
+_OF_ARRAYS = set(
+    "at concat constructor copyWithin entries every fill filter find findIndex findLast findLastIndex flat flatMap forEach hasOwnProperty "
+    "includes indexOf isPrototypeOf join keys lastIndexOf length map pop propertyIsEnumerable push reduce reduceRight reverse shift slice "
+    "some sort splice toLocaleString toReversed toSorted toSpliced toString unshift valueOf values with".split()
+)
 
 
 def emit(api: Api) -> dict[str, str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import json
 import typing
 import uuid
 from typing import Any
 
 import pytest
-from conftest import World
+from between import Answer, Between
+from conftest import ENDPOINT, World
 from pydantic import BaseModel
 from smartermcp import AsyncSmarterMCP, Attempt, SmarterMCP, errors, types
 from smartermcp._generated import operations
@@ -90,6 +92,27 @@ def test_a_tool_is_called_by_its_name(client: SmarterMCP) -> None:
     assert unknown.value.code == "unknown_tool"
 
 
+def test_a_field_that_is_named_like_a_method_is_the_field_by_its_name(world: World) -> None:
+    names = ("schema", "keys", "json", "copy", "get", "dict", "validate", "construct", "model_config")
+    said = {name: f"said of {name}" for name in names}
+
+    def newer(_: str, answer: Answer) -> None:
+        def change(value: dict[str, object]) -> None:
+            services = value["services"]
+            assert isinstance(services, list)
+            value |= said
+            services[0] |= said
+
+        answer.alter(change)
+
+    with Between(ENDPOINT, alter=newer) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
+        services = client.services.list()
+        for answer in (services, services[0], client.tools.call("services_list")):
+            assert {name: answer[name] for name in names} == said
+            assert answer.get("schema") == "said of schema"
+    assert dict(services[0])["keys"] == "said of keys"
+
+
 def test_pages_are_gone_through_lazily(world: World) -> None:
     sent: list[Attempt] = []
     with SmarterMCP(world.token, on_attempt=sent.append) as client:
@@ -108,6 +131,15 @@ def test_pages_are_gone_through_lazily(world: World) -> None:
         assert len(sent) == 1, "three contacts are one page"
         assert [contact.id for contact in [*first, *contacts]] == [contact.id for contact in whole]
         assert len(sent) == -(-len(whole) // 3)
+
+
+@pytest.mark.parametrize("cursors", ["AA", "ABA", "ABCB"])
+def test_pages_that_lead_back_to_one_of_them_are_not_gone_through_for_ever(world: World, cursors: str) -> None:
+    pages = [Answer(200, {}, json.dumps({"services": [], "next_cursor": cursor}).encode()) for cursor in cursors]
+    with Between(ENDPOINT, pages) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
+        with pytest.raises(errors.UnexpectedAnswer, match="there already"):
+            list(client.services.list_all())
+    assert len(between.seen) == len(cursors)
 
 
 def test_the_async_client_does_the_same(async_client: AsyncSmarterMCP, world: World) -> None:
@@ -225,6 +257,11 @@ def test_the_operators_methods(operator: SmarterMCP, world: World) -> None:
     )
     assert token.api_token.startswith("smcp_")
     assert token.api_token not in repr(token)
+    named = operator.tools.call("tokens_create", {"name": "by name", "scopes": ["read:services"], "tenant_id": made.id})
+    assert named.api_token.startswith("smcp_")
+    assert named.api_token not in f"{named} {named!r}"
+    assert named.id in repr(named)
+    operator.tokens.revoke(named.id)
     with SmarterMCP(token.api_token) as guest:
         assert guest.whoami().tenant_id == made.id
     turned = operator.tokens.rotate(token.id)

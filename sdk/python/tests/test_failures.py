@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import socket
 from pathlib import Path
 
@@ -36,6 +37,40 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(monkeypatch: pytest
         with pytest.raises(errors.ConfigurationError, match="endpoint") as refused:
             SmarterMCP("smcp_a", endpoint=endpoint)
         assert "secret" not in str(refused.value)
+    ill = ("http://[::1", "http://mcp.cl:x", "http://mcp.cl:99999", "http://mcp.cl/\n", "ftp://user:secret@mcp.cl", "user:secret@mcp.cl")
+    for endpoint in ill:
+        with pytest.raises(errors.ConfigurationError, match="endpoint must be an address") as refused:
+            SmarterMCP("smcp_a", endpoint=endpoint)
+        assert "secret" not in str(refused.value)
+    for seconds in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(errors.ConfigurationError, match="timeout must be a number of seconds"):
+            SmarterMCP("smcp_a", timeout=seconds)
+    with pytest.raises(errors.ConfigurationError, match="max_retry_wait must be a number of seconds"):
+        SmarterMCP("smcp_a", max_retry_wait=-1.0)
+
+
+def test_a_call_that_cannot_be_sent_says_why_and_not_what() -> None:
+    endless: dict[str, object] = {}
+    endless["self"] = endless
+    with Between(ENDPOINT) as between, SmarterMCP("smcp_a", endpoint=between.endpoint) as client:
+        for value in (object(), b"smcp_secret", math.nan, endless, "smcp_secret\ud800"):
+            with pytest.raises(errors.ConfigurationError, match="cannot be written as JSON") as refused:
+                client.workflows.trigger("wf", input_data={"said": value})
+            assert "smcp_secret" not in str(refused.value)
+            with pytest.raises(errors.ConfigurationError, match="cannot be written as JSON"):
+                client.tools.call("workflows_trigger", {"said": value})
+        for name in ("", "..", "\ud800"):
+            with pytest.raises(errors.ConfigurationError):
+                client.tools.call(name)
+        with pytest.raises(errors.ConfigurationError, match="timeout"):
+            client.services.list(timeout=-1.0)
+        # An empty key would be a new one in every call.
+        with pytest.raises(errors.ConfigurationError, match="idempotency_key"):
+            client.workflows.trigger("wf", idempotency_key="")
+    assert between.seen == []
+    for call in (client.services.list, client.whoami, client.health, lambda: client.services.logs("n8n", follow=True)):
+        with pytest.raises(errors.ConfigurationError, match="closed"):
+            call()
 
 
 def test_the_environment_says_who_and_where(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
@@ -116,6 +151,48 @@ def test_a_write_that_never_gets_through_tells_the_key_to_repeat_it_with(world: 
     with SmarterMCP(world.token) as client:
         execution = client.workflows.trigger("wf_cut", input_data={"how": "twice"}, idempotency_key=key)
     assert json.loads(between.answers[0].body)["execution_id"] == execution.execution_id
+
+
+def test_a_write_that_was_under_way_when_the_client_was_closed_tells_its_key(world: World) -> None:
+    with Between(ENDPOINT, ["cut before"]) as between:
+        client = SmarterMCP(world.token, endpoint=between.endpoint, on_attempt=lambda _: client.close())
+        with pytest.raises(errors.ConnectionFailed) as lost:
+            client.workflows.trigger("wf_backup_db")
+    assert lost.value.idempotency_key == between.seen[0][2]
+    assert len(between.seen) == 1
+
+
+def test_an_answer_to_a_write_that_cannot_be_read_tells_the_key_to_ask_again_with(world: World) -> None:
+    sent: list[Attempt] = []
+    odd = [Answer(200, {"x-request-id": "r1"}, b"<html>"), Answer(200, {"x-request-id": "r1", "content-encoding": "gzip"}, b"no gzip")]
+    for answer in odd:
+        sent.clear()
+        with Between(ENDPOINT, [answer]) as between, SmarterMCP(world.token, endpoint=between.endpoint, on_attempt=sent.append) as client:
+            with pytest.raises(errors.UnexpectedAnswer) as unreadable:
+                client.workflows.trigger("wf_backup_db")
+        assert unreadable.value.request_id == "r1"
+        assert unreadable.value.idempotency_key == between.seen[0][2] is not None
+        assert [attempt.failure for attempt in sent] == ["UnexpectedAnswer"], "the log hears of it too"
+
+
+@pytest.mark.parametrize(
+    "header", ["²", "Sat, 21 Nov 2020 10:00:00 +99999999999999999999", "Sat, 21 Nov 99999999999999999999 10:00:00 GMT", "soon"]
+)
+def test_a_wait_that_nobody_understands_is_no_other_failure(world: World, header: str) -> None:
+    odd = Answer(503, {"retry-after": header}, b"[" * 100_000)
+    with Between(ENDPOINT, [odd]) as between, SmarterMCP(world.token, endpoint=between.endpoint, max_retries=0) as client:
+        with pytest.raises(errors.BackendDownError, match="without a reason") as refused:
+            client.services.list()
+    assert refused.value.retry_after is None
+
+
+def test_a_message_is_no_longer_than_one_reads(world: World) -> None:
+    problem = {"title": "Internal error", "status": 500, "code": "internal", "detail": "x" * 1_000_000}
+    said = Answer(500, {}, json.dumps(problem).encode())
+    with Between(ENDPOINT, [said]) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
+        with pytest.raises(errors.InternalError) as refused:
+            client.services.list()
+    assert 4000 <= len(str(refused.value)) < 4200
 
 
 def test_nobody_there_and_nothing_said_are_told_apart(world: World) -> None:
@@ -199,6 +276,9 @@ def test_an_answer_that_is_no_answer_is_told_without_what_it_holds(world: World,
         with pytest.raises(errors.UnexpectedAnswer) as refused:
             client.services.list()
     assert "smcp_secret" not in str(refused.value)
+    with Between(ENDPOINT, [Answer(200, {}, b"{}")]) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
+        with pytest.raises(errors.UnexpectedAnswer, match="tenant_id"):
+            client.whoami()
 
 
 def test_no_log_and_no_error_holds_a_token_or_what_was_said(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -241,9 +321,22 @@ def test_a_stream_that_fails_raises_what_it_failed_of(world: World) -> None:
     said += b'"detail": "It lies", "retryable": false, "request_id": "r1"}\n\nevent: end\ndata: {}\n\n'
     failing = Answer(200, {"content-type": "text/event-stream"}, said)
     cut = Answer(200, {"content-type": "text/event-stream"}, b"event: line\ndata: before\n\n")
-    for answer, kind in ((failing, errors.BackendRefusedError), (cut, errors.ConnectionFailed)):
+    long = Answer(200, {"content-type": "text/event-stream"}, b"event: line\ndata: before\n\ndata: " + b"x" * 9_000_000)
+    for answer, kind in (
+        (failing, errors.BackendRefusedError),
+        (cut, errors.ConnectionFailed),
+        (long, errors.UnexpectedAnswer),
+    ):
         with Between(ENDPOINT, [answer]) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
             lines = client.services.logs("tienda", follow=True)
             assert next(lines) == "before"
             with pytest.raises(kind):
                 next(lines)
+    broken = Answer(200, {"content-type": "text/event-stream", "content-encoding": "gzip"}, b"no gzip")
+    with Between(ENDPOINT, [broken, cut]) as between, SmarterMCP(world.token, endpoint=between.endpoint) as client:
+        with pytest.raises(errors.UnexpectedAnswer, match="compression"):
+            next(client.services.logs("tienda", follow=True))
+        left = client.services.logs("tienda", follow=True)
+        left.close()
+        with pytest.raises(errors.ConnectionFailed):
+            next(left)

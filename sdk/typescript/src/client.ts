@@ -4,8 +4,8 @@
 
 import { Resources } from './generated/resources.js';
 import type { CallOptions, Options } from './options.js';
-import { respell, type Shape } from './shape.js';
-import { Transport, byName, newKey } from './transport.js';
+import { guarded, respell, type Shape } from './shape.js';
+import { Transport, byName, newKey, unreadable } from './transport.js';
 
 /**
  * A client of a SmarterMCP gateway, for one token.
@@ -66,9 +66,10 @@ export class Tools {
 
   /** Lists the tools that this token may call. */
   async list(options?: CallOptions): Promise<Tool[]> {
-    return (
-      respell(await this.#transport.send({ tool: 'list_tools', method: 'GET', path: '/api/v1/tools' }, options), TOOLS) as { tools: Tool[] }
-    ).tools;
+    const answer = await this.#transport.send({ tool: 'list_tools', method: 'GET', path: '/api/v1/tools' }, options);
+    const { tools } = respell(answer, TOOLS) as { readonly tools?: Tool[] };
+    if (!Array.isArray(tools)) throw unreadable('the answer has no tools');
+    return tools;
   }
 
   /**
@@ -84,7 +85,7 @@ export class Tools {
   ): Promise<Record<string, unknown>> {
     // It may be a write: a key that is not needed does no harm.
     const asked = byName(name, parameters, options.idempotencyKey ?? newKey());
-    return ((await this.#transport.send(asked, options)) ?? {}) as Record<string, unknown>;
+    return guarded(((await this.#transport.send(asked, options)) ?? {}) as Record<string, unknown>);
   }
 }
 

@@ -43,7 +43,10 @@ export class SmarterMCPError extends Error {
   }
 }
 
-/** The client cannot be made, or a call cannot be sent, with these options. Nothing was sent. */
+/**
+ * The client cannot be made, or a call cannot be sent, with these options. Nothing was sent; only where the client was closed (`closed`)
+ * while a write was under way, that may have been done, and the same call with its `idempotencyKey` is done once.
+ */
 export class ConfigurationError extends SmarterMCPError {
   override readonly name = 'ConfigurationError';
 }
@@ -64,7 +67,10 @@ export class TimedOut extends SmarterMCPError {
   override readonly name = 'TimedOut';
 }
 
-/** The gateway, or somebody before it, answered what this version of the package cannot read. */
+/**
+ * The gateway, or somebody before it, answered what this version of the package cannot read.
+ * A write may have been done: `idempotencyKey` is what it was sent with.
+ */
 export class UnexpectedAnswer extends SmarterMCPError {
   override readonly name = 'UnexpectedAnswer';
 }
@@ -205,8 +211,8 @@ export function errorOf(body: unknown, details: Omit<ErrorDetails, 'code'> & { r
   return new kind(status === 401 ? `${said}. ${REMEDY}` : said, {
     ...details,
     code: body.code,
-    retryable: body.retryable,
-    retryAfter: details.retryAfter ?? body.retry_after,
+    retryable: body.retryable === true,
+    retryAfter: details.retryAfter ?? (typeof body.retry_after === 'number' ? Math.max(0, body.retry_after) : undefined),
     requestId: details.requestId ?? body.request_id,
   });
 }
@@ -218,8 +224,8 @@ interface Problem {
   readonly title: string;
   readonly detail: string;
   readonly code: string;
-  readonly retryable: boolean;
-  readonly retry_after?: number;
+  readonly retryable?: unknown;
+  readonly retry_after?: unknown;
   readonly request_id?: string;
 }
 

@@ -16,9 +16,11 @@ export async function* events(chunks: AsyncIterable<string>): AsyncGenerator<Ser
   let data: string[] = [];
   let size = 0;
   for await (const chunk of chunks) {
+    // What was kept has no end of a line, or half of one: it is not looked through again with every chunk.
+    const ended = rest.endsWith('\r') || /[\r\n]/.test(chunk);
     rest += chunk;
     // A CR at the end may be half of a CRLF.
-    const lines = rest.split(/\r\n|\n|\r(?!$)/);
+    const lines = ended ? rest.split(/\r\n|\n|\r(?!$)/) : [rest];
     rest = lines.pop() ?? '';
     for (const line of lines) {
       if (line === '') {
@@ -35,7 +37,8 @@ export async function* events(chunks: AsyncIterable<string>): AsyncGenerator<Ser
       if (field === 'event') name = value;
       else if (field === 'data') {
         data.push(value);
-        size += value.length;
+        // Of the line and not of its value, which may be empty.
+        size += line.length;
       }
     }
     if (size + rest.length > EVENT_MAX) throw new Error(`an event of more than ${EVENT_MAX} characters`);

@@ -66,7 +66,7 @@ export function settings(options: Options): Settings {
     timeoutMs: number('timeoutMs', options.timeoutMs, 150_000, 1),
     maxRetries: number('maxRetries', options.maxRetries, 3, 0),
     maxWaitMs: number('maxWaitMs', options.maxWaitMs, 60_000, 0),
-    log: options.log ?? (() => {}),
+    log: logTo(options.log),
     // Called as a plain function: browsers refuse a `fetch` with another `this`.
     fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
   };
@@ -98,7 +98,18 @@ function endpoint(text: string): string {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') throw wrong('endpoint must begin with https:// or http://');
   if (url.username || url.password || url.search || url.hash)
     throw wrong('endpoint must be an address alone, without a user, a query or a fragment');
-  return url.href.replace(/\/+$/, '');
+  // Without a question mark that nothing follows.
+  return (url.origin + url.pathname).replace(/\/+$/, '');
+}
+
+/** The caller's hook. What it throws, at once or later, is told beside it and ends no call: the call is more than its log. */
+function logTo(hook: Options['log']): (event: LogEvent) => void {
+  if (hook === undefined) return () => {};
+  return (event) => {
+    new Promise<void>((resolve) => resolve(hook(event))).catch((error: unknown) => {
+      globalThis.console?.error('smartermcp: the log hook failed', error);
+    });
+  };
 }
 
 function environment(name: string): string | undefined {

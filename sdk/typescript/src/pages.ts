@@ -21,16 +21,18 @@ export function pagePromise<Item, P extends { readonly nextCursor?: string | nul
   items: (page: P) => readonly Item[],
 ): PagePromise<Item, P> {
   async function* pages(): AsyncGenerator<P, void, undefined> {
+    const seen = new Set<string>();
     for (let page = await first; ;) {
       yield page;
       const cursor = page.nextCursor;
       if (cursor == null) return;
-      page = await next(cursor);
-      if (page.nextCursor === cursor) {
-        throw new UnexpectedAnswer('The gateway answered the same cursor twice, and the list would never end', {
+      if (seen.has(cursor)) {
+        throw new UnexpectedAnswer('The next page is one that was there already, and the list would never end', {
           code: 'unreadable_answer',
         });
       }
+      seen.add(cursor);
+      page = await next(cursor);
     }
   }
   async function* all(): AsyncGenerator<Item, void, undefined> {
@@ -39,9 +41,13 @@ export function pagePromise<Item, P extends { readonly nextCursor?: string | nul
   return Object.assign(first, { pages, [Symbol.asyncIterator]: all });
 }
 
-/** An array of an answer's list; the rest of the answer goes beside it, where no iteration meets it. */
+/**
+ * An array of an answer's list; the rest of the answer goes beside it, where no iteration meets it.
+ * What a newer gateway says under a name that arrays have, such as `length`, stands behind a dollar sign.
+ */
 export function page(items: readonly unknown[], rest: Readonly<Record<string, unknown>>): unknown[] {
-  return beside([...items], { ...rest, nextCursor: rest['nextCursor'] ?? null });
+  const named = Object.entries(rest).map(([name, one]) => [name in Array.prototype ? `$${name}` : name, one]);
+  return beside([...items], { ...Object.fromEntries(named), nextCursor: rest['nextCursor'] ?? null });
 }
 
 /** Properties that are read by name only: not by loops, spreads or JSON. */

@@ -26,6 +26,26 @@ export function respell(value: unknown, shape: Shape | undefined): unknown {
   return secrets.length > 0 ? concealed(respelled, secrets) : respelled;
 }
 
+/**
+ * An answer that no shape describes, with its secrets kept from what is printed, however deep:
+ * a token is known by how it begins, and the rest by its name (as sdk/generate/model.py has it).
+ */
+export function guarded<T extends object>(answer: T): T {
+  // A list of what is left to look through, not a recursion: how deep an answer goes is not ours to say.
+  const parts: object[] = [answer];
+  for (const part of parts) {
+    const secrets: string[] = [];
+    for (const [name, one] of Object.entries(part)) {
+      if (typeof one === 'object' && one !== null) parts.push(one);
+      else if (typeof one === 'string' && (one.startsWith('smcp_') || SECRET.test(name))) secrets.push(name);
+    }
+    if (secrets.length > 0) concealed(part, secrets);
+  }
+  return answer;
+}
+
+const SECRET = /_(token|secret|password|key)$/;
+
 /** The object as it is, but for what `console.log` prints of it in Node, Deno and Bun: not the secrets. */
 function concealed(value: object, secrets: readonly string[]): object {
   const shown = () => Object.assign({}, value, Object.fromEntries(secrets.map((name) => [name, '[secret]'])));

@@ -102,8 +102,9 @@ export class Transport {
       }
       throw new Error('it ended in the middle');
     } catch (error) {
+      if (error instanceof UnexpectedAnswer) Object.assign(error, details(response, asked));
       if (error instanceof SmarterMCPError) throw error;
-      throw broken(life, error, operation.tool);
+      throw broken(life, error, asked);
     } finally {
       life.end();
     }
@@ -132,7 +133,7 @@ export class Transport {
 
   /** Ends what is under way, and takes no more calls. */
   close(): void {
-    this.#closing.abort(new ConfigurationError('The client is closed', { code: 'closed' }));
+    this.#closing.abort(CLOSED);
   }
 
   /** Does a call; where the gateway does not know the method, says which version does. */
@@ -170,7 +171,9 @@ export class Transport {
       // Never before the time that was told, and not everybody at once.
       const ms = Math.round(told === undefined ? pause * (0.5 + Math.random() / 2) : told + pause * Math.random());
       this.#settings.log({ type: 'retry', tool: asked.tool, attempt: attempt + 1, ms, code: error.code });
-      await pauseFor(ms, [this.#closing.signal, options.signal]);
+      await pauseFor(ms, [this.#closing.signal, options.signal]).catch((reason: unknown) => {
+        throw ended(reason, asked);
+      });
     }
   }
 
@@ -203,7 +206,9 @@ export class Transport {
           : // A replayed failure is this write's outcome, however often it is asked for.
             { error: await refusal(response, asked), final: response.headers.has('idempotent-replayed') };
     } catch (error) {
-      outcome = { error: error instanceof SmarterMCPError ? error : broken(life, error, asked.tool, asked.idempotencyKey), final: false };
+      // Who could not read an answer does not know of what.
+      if (error instanceof UnexpectedAnswer) Object.assign(error, details(response, asked));
+      outcome = { error: error instanceof SmarterMCPError ? error : broken(life, error, asked), final: false };
     }
     log({
       type: 'response',
@@ -248,7 +253,13 @@ export function byName(tool: string, parameters: object, idempotencyKey: string 
   if (idempotencyKey !== undefined && !(visible(idempotencyKey) && idempotencyKey.length <= 255)) {
     throw wrong('idempotencyKey must be 1 to 255 visible ASCII characters, e.g. a UUID');
   }
-  return { tool, method: 'POST', path: `/api/v1/tools/${encodeURIComponent(tool)}`, body: JSON.stringify(parameters), idempotencyKey };
+  // Dots alone would lead to another route.
+  if (['', '.', '..'].includes(tool)) throw wrong('a tool has a name, such as services_list');
+  try {
+    return { tool, method: 'POST', path: `/api/v1/tools/${encodeURIComponent(tool)}`, body: JSON.stringify(parameters), idempotencyKey };
+  } catch (error) {
+    throw wrong(`${tool}: it cannot be sent: ${(error as Error).message}`);
+  }
 }
 
 /** A key that nobody else has. Not `randomUUID`, which a browser has on secure pages only. */
@@ -318,23 +329,23 @@ class Life {
 }
 
 const ENDED = new Error('the attempt has ended');
+const CLOSED = new Error('the client is closed');
 
 /** The error that an answer which is no success tells. */
 async function refusal(response: Response, asked: Asked): Promise<SmarterMCPError> {
-  const details = {
-    status: response.status,
-    retryAfter: seconds(response.headers.get('retry-after')),
-    requestId: requestId(response),
-    tool: asked.tool,
-    idempotencyKey: asked.idempotencyKey,
-  };
+  const known = { ...details(response, asked), status: response.status, retryAfter: seconds(response.headers.get('retry-after')) };
   if (response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400)) {
     return new UnexpectedAnswer('The endpoint redirects, and a token does not follow; set the endpoint to the address that it leads to', {
-      ...details,
+      ...known,
       code: 'redirected',
     });
   }
-  return errorOf(parsed(await text(response)), details);
+  return errorOf(parsed(await text(response)), known);
+}
+
+/** What an error says of the call and of the answer, if there was one. */
+function details(response: Response | undefined, { tool, idempotencyKey }: Asked) {
+  return { status: response?.status, requestId: response && requestId(response), tool, idempotencyKey };
 }
 
 function requestId(response: Response): string | undefined {
@@ -342,8 +353,9 @@ function requestId(response: Response): string | undefined {
 }
 
 /** Why an attempt broke: what ended its life, or what `fetch` says. */
-function broken(life: Life, error: unknown, tool: string, idempotencyKey?: string): unknown {
-  if (life.signal.aborted && life.signal.reason !== ENDED) return life.signal.reason;
+function broken(life: Life, error: unknown, asked: Asked): unknown {
+  if (life.signal.aborted && life.signal.reason !== ENDED) return ended(life.signal.reason, asked);
+  const { tool, idempotencyKey } = asked;
   return new ConnectionFailed('The connection to the gateway failed, or broke off. Check the endpoint and the network', {
     code: 'connection_failed',
     retryable: true,
@@ -351,6 +363,11 @@ function broken(life: Life, error: unknown, tool: string, idempotencyKey?: strin
     idempotencyKey,
     cause: error,
   });
+}
+
+/** What a call fails with that somebody ended: the caller's own reason, or that the client is closed. */
+function ended(reason: unknown, { tool, idempotencyKey }: Asked): unknown {
+  return reason === CLOSED ? new ConfigurationError('The client is closed', { code: 'closed', tool, idempotencyKey }) : reason;
 }
 
 async function pauseFor(ms: number, signals: readonly (AbortSignal | undefined)[]): Promise<void> {
@@ -406,7 +423,7 @@ function parsed(body: string): unknown {
   }
 }
 
-function unreadable(why: string): UnexpectedAnswer {
+export function unreadable(why: string): UnexpectedAnswer {
   return new UnexpectedAnswer(`This is not what a gateway answers: ${why}. Check the endpoint`, { code: 'unreadable_answer' });
 }
 
@@ -414,7 +431,7 @@ function unreadable(why: string): UnexpectedAnswer {
 function seconds(header: string | null): number | undefined {
   if (header === null) return undefined;
   const told = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
-  return Number.isFinite(told) ? Math.max(0, told) : undefined;
+  return Number.isNaN(told) ? undefined : Math.max(0, told);
 }
 
 function statusOf(problem: string): number {

@@ -261,6 +261,11 @@ test('no token is in what is printed of the client, of its log or of an issued t
   assert.match(issued.apiToken, /^smcp_/);
   assert.doesNotMatch(inspect([issued]), new RegExp(issued.apiToken));
   assert.equal(JSON.parse(JSON.stringify(issued)).apiToken, issued.apiToken);
+  const named = await admin.tools.call('tokens_create', { name: 'sdk by name', scopes: ['admin:tenants'], expires_in: 3600 });
+  assert.match(named.api_token, /^smcp_/);
+  assert.doesNotMatch(inspect([named]), new RegExp(named.api_token));
+  assert.equal(JSON.parse(JSON.stringify(named)).api_token, named.api_token);
+  await admin.tokens.revoke({ id: named.id });
   const shown = await admin.tokens.get({ id: issued.id });
   assert.deepEqual(shown.limits.categories, { crm: { perMinute: 5 } }, 'the map keeps its keys, and its values are the contract’s');
   assert.equal(await admin.tokens.revoke({ id: issued.id }), undefined);

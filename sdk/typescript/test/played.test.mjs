@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 import * as sdk from '@smartercl/mcp-client';
-import { connect, play, problem, proxy } from './gateway.mjs';
+import { connect, play, problem, proxy, serve } from './gateway.mjs';
 import { KINDS } from '../dist/errors.js';
 
 const EMPTY = { services: [] };
@@ -80,6 +81,16 @@ test('a Retry-After of a date is understood, and one beyond the limit is not wai
   assert.equal(requests.length, 1);
 });
 
+test('a problem whose fields are of other kinds is no other failure, and is not asked for again', async (t) => {
+  const odd = problem(503, 'backend_down', 'The backend is unavailable', { retryable: 'yes', retry_after: 'soon' });
+  const { endpoint, requests } = await play(t, [503, odd]);
+  const error = await connect({ endpoint })
+    .services.list()
+    .catch((error) => error);
+  assert.ok(error instanceof sdk.BackendDownError && error.retryAfter === undefined && !error.retryable, inspect(error));
+  assert.equal(requests.length, 1);
+});
+
 test('what is no gateway is told from one, and a redirect gets no token', async (t) => {
   for (const body of ['<h1>Welcome</h1>', [], { other: true }]) {
     const { endpoint } = await play(t, [200, body]);
@@ -88,6 +99,8 @@ test('what is no gateway is told from one, and a redirect gets no token', async 
       (error) => error instanceof sdk.UnexpectedAnswer && /Check the endpoint/.test(error.message),
     );
   }
+  const empty = await play(t, [200, {}]);
+  await assert.rejects(connect({ endpoint: empty.endpoint }).tools.list(), sdk.UnexpectedAnswer);
   const elsewhere = await play(t, [200, EMPTY]);
   const { endpoint } = await play(t, [307, '', { location: elsewhere.endpoint }]);
   await assert.rejects(connect({ endpoint }).services.list(), { code: 'redirected' });
@@ -112,11 +125,101 @@ test('a stream that ends in the middle, or says that it failed, is no end of the
   );
 });
 
-test('a cursor that leads nowhere but to itself is not followed for ever', async (t) => {
-  const { endpoint } = await play(t, [200, { services: [{ id: 'a' }], next_cursor: 'again' }]);
-  await assert.rejects(async () => {
-    for await (const service of connect({ endpoint }).services.list()) assert.equal(service.id, 'a');
-  }, sdk.UnexpectedAnswer);
+test('pages that lead back to one of them are not followed for ever', async (t) => {
+  for (const cursors of ['AA', 'ABA', 'ABCB']) {
+    const { endpoint, requests } = await play(t, ...[...cursors].map((cursor) => [200, { services: [{ id: 'a' }], next_cursor: cursor }]));
+    await assert.rejects(async () => {
+      for await (const service of connect({ endpoint }).services.list()) assert.equal(service.id, 'a');
+    }, sdk.UnexpectedAnswer);
+    assert.equal(requests.length, cursors.length);
+  }
+});
+
+test('a log that fails, at once or later, fails no call', async (t) => {
+  const told = t.mock.method(console, 'error', () => {});
+  const full = new Error('the disk is full');
+  const done = { execution_id: 'e', workflow_id: 'w', status: 'completed', started_at: 'now' };
+  const { endpoint, requests } = await play(t, [503, ''], [200, done]);
+  const hooks = [
+    () => {
+      throw full;
+    },
+    async () => {
+      throw full;
+    },
+  ];
+  for (const log of hooks) {
+    const { executionId } = await connect({ endpoint, log }).workflows.trigger({ workflowId: 'w' });
+    assert.equal(executionId, 'e');
+  }
+  assert.equal(requests.length, 3, 'the first was refused once, and nothing was done twice');
+  assert.ok(told.mock.callCount() >= 7 && told.mock.calls.every((call) => call.arguments.includes(full)), `${told.mock.callCount()}`);
+});
+
+test('an answer to a write that cannot be read tells the key to ask again with', async (t) => {
+  for (const body of ['<html>', '[1']) {
+    const { endpoint, requests } = await play(t, [200, body, { 'x-request-id': 'r1' }]);
+    const error = await connect({ endpoint })
+      .workflows.trigger({ workflowId: 'w' })
+      .catch((error) => error);
+    assert.ok(error instanceof sdk.UnexpectedAnswer, inspect(error));
+    assert.deepEqual([error.code, error.status, error.requestId, error.tool], ['unreadable_answer', 200, 'r1', 'workflows_trigger']);
+    assert.equal(error.idempotencyKey, requests[0].headers['idempotency-key']);
+    assert.equal(requests.length, 1);
+  }
+});
+
+test('a write that was under way when the client was closed tells its key', async (t) => {
+  const keys = [];
+  let client;
+  const silent = await serve(t, (incoming) => {
+    keys.push(incoming.headers['idempotency-key']);
+    void client.close();
+  });
+  client = connect({ endpoint: silent });
+  const lost = await client.workflows.trigger({ workflowId: 'w' }).catch((error) => error);
+  assert.ok(lost instanceof sdk.ConfigurationError && lost.code === 'closed' && lost.idempotencyKey === keys[0], inspect(lost));
+
+  const down = await play(t, [503, '']);
+  const closing = connect({ endpoint: down.endpoint, log: ({ type }) => type === 'retry' && closing.close() });
+  const pausing = await closing.workflows.trigger({ workflowId: 'w' }).catch((error) => error);
+  assert.equal(pausing.code, 'closed');
+  assert.equal(pausing.idempotencyKey, down.requests[0].headers['idempotency-key']);
+  assert.equal(down.requests.length, 1);
+});
+
+test('what a newer gateway says under a name that arrays have does not break the array', async (t) => {
+  const { endpoint } = await play(t, [200, { services: [{ id: 'a' }, { id: 'b' }], next_cursor: null, length: 0, map: 'x', more: 1 }]);
+  const services = await connect({ endpoint }).services.list();
+  assert.deepEqual(
+    services.map((service) => service.id),
+    ['a', 'b'],
+  );
+  assert.deepEqual([services.$length, services.$map, services.more], [0, 'x', 1]);
+});
+
+test('an answer of a tool by its name is printed without its secrets, however deep, and holds them', async (t) => {
+  const deep = '['.repeat(50_000) + ']'.repeat(50_000);
+  const body = `{"api_token":"smcp_top","own":{"webhook_secret":"hush","list":[{"said":"smcp_deep"}]},"monkey":"shown","deep":${deep}}`;
+  const { endpoint } = await play(t, [200, body]);
+  const answer = await connect({ endpoint }).tools.call('newer_tool');
+  assert.equal(answer.api_token, 'smcp_top');
+  for (const value of [answer, { answer }, answer.own, answer.own.list, answer.own.list[0]]) {
+    assert.doesNotMatch(inspect(value, { depth: 9 }), /smcp_|hush/);
+  }
+  assert.match(inspect(answer), /api_token: '\[secret\]'[^]*monkey: 'shown'/);
+  assert.deepEqual({ ...answer.own.list[0] }, { said: 'smcp_deep' });
+});
+
+test('an event without an end is not kept without an end', async (t) => {
+  for (const line of ['data:\n', `data: ${'x'.repeat(1000)}\n`, 'x'.repeat(1000)]) {
+    const { endpoint } = await play(t, [200, line.repeat(12_000_000 / line.length), { 'content-type': 'text/event-stream' }]);
+    const error = await connect({ endpoint })
+      .services.logs({ serviceId: 's', follow: true })
+      .next()
+      .catch((error) => error);
+    assert.match(`${error.cause}`, /an event of more than/);
+  }
 });
 
 test('wrong options are refused before anything is sent, and not quoted', () => {
@@ -138,6 +241,27 @@ test('wrong options are refused before anything is sent, and not quoted', () => 
       JSON.stringify(options),
     );
   }
+});
+
+test('a call that cannot be sent is refused with the reason, and not sent', async () => {
+  const client = connect();
+  const endless = {};
+  endless.self = endless;
+  for (const value of [1n, endless]) {
+    await assert.rejects(client.workflows.trigger({ workflowId: 'w', inputData: { value } }), sdk.ConfigurationError);
+    await assert.rejects(client.tools.call('workflows_trigger', { value }), sdk.ConfigurationError);
+  }
+  for (const name of ['', '.', '..', '\ud800']) await assert.rejects(client.tools.call(name), sdk.ConfigurationError);
+  assert.deepEqual(client.events, []);
+});
+
+test('a question mark or a number sign at the end of the endpoint swallows no path', async (t) => {
+  const { endpoint, requests } = await play(t, [200, EMPTY]);
+  for (const end of ['?', '#', '/?#']) await connect({ endpoint: endpoint + end }).services.list();
+  assert.deepEqual(
+    requests.map((one) => one.url),
+    Array(3).fill('/api/v1/tools/services_list'),
+  );
 });
 
 test('a key that no header can carry is refused, once', async () => {

@@ -7,16 +7,14 @@ so that the two cannot differ.
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from functools import cached_property
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import cached_property, partial
 from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote, urlsplit
 
 import httpx
 from anyio import sleep
@@ -34,11 +32,10 @@ from ._wire import (
     Retries,
     broken_off,
     is_older,
-    plain,
     prepared,
+    prepared_by_name,
     read_answer,
     refusal,
-    too_large,
     whole_lines,
 )
 from .errors import (
@@ -55,6 +52,7 @@ ENDPOINT = "https://mcp.smarterbot.cl"
 
 _Result = TypeVar("_Result", bound=Result)
 _Item = TypeVar("_Item")
+_Read = TypeVar("_Read")
 
 _log = logging.getLogger("smartermcp")
 
@@ -92,7 +90,7 @@ class AsyncBase:
             on_attempt: Called after each attempt with what can be logged: an `Attempt` has no token, argument or answer.
             http_client: An HTTP client of your own, for a proxy or certificates. You close it.
         """
-        retries = Retries(max_retries + 1, max_retry_wait)
+        retries = Retries(max_retries + 1, _seconds("max_retry_wait", max_retry_wait, 0.0))
         self._core = AsyncCore(api_token, tenant_id, endpoint, timeout, retries, on_attempt, http_client)
 
     def __repr__(self) -> str:
@@ -171,7 +169,7 @@ class AsyncCore:
         self._headers["Authorization"] = f"Bearer {_token(api_token or os.environ.get('SMARTERMCP_API_TOKEN'))}"
         if self.tenant_id is not None:
             self._headers["X-Tenant-ID"] = _header("tenant_id", self.tenant_id)
-        self._timeout = timeout
+        self._timeout = _seconds("timeout", timeout, 0.001)
         self._retries = retries
         self._on_attempt = on_attempt
         self._owns_http = http_client is None
@@ -191,8 +189,7 @@ class AsyncCore:
         idempotency_key: str | None = None,
     ) -> _Result:
         """Calls, and reads the answer as its type."""
-        body, request_id = await self._exchange(prepared(operation, parameters), timeout, idempotency_key)
-        return read_answer(kind, body, request_id)
+        return await self._exchange(prepared(operation, parameters), partial(read_answer, kind), timeout, idempotency_key)
 
     async def send(
         self,
@@ -202,7 +199,7 @@ class AsyncCore:
         idempotency_key: str | None = None,
     ) -> None:
         """Calls what answers nothing."""
-        await self._exchange(prepared(operation, parameters), timeout, idempotency_key)
+        await self._exchange(prepared(operation, parameters), lambda body, request_id: None, timeout, idempotency_key)
 
     async def pages(
         self,
@@ -213,86 +210,108 @@ class AsyncCore:
     ) -> AsyncIterator[_Item]:
         """The items of all pages; a page is asked for when the one before is used up."""
         cursor: str | None = None
+        seen: set[str | None] = set()
         while True:
+            seen.add(cursor)
             page = await self.call(operation, kind, {**parameters, "cursor": cursor}, timeout)
             for one in page:
                 yield one
-            if page.next_cursor is None:
-                return
-            if page.next_cursor == cursor:
-                raise UnexpectedAnswer(f"{operation.name}: the next page's cursor is this page's")
             cursor = page.next_cursor
+            if cursor is None:
+                return
+            if cursor in seen:
+                raise UnexpectedAnswer(f"{operation.name}: the next page is one that was there already, and the list would never end")
 
     async def follow(
         self, operation: Operation, kind: type[_Result], parameters: Mapping[str, Any], timeout: float | None = None
     ) -> AsyncLines[_Result]:
         """Opens a stream of lines."""
         request = prepared(operation, parameters)
+        seconds = self._seconds(timeout)
         number = 1
         while True:
             started = monotonic()
             response: httpx.Response | None = None
             try:
-                response = await self._begin(request, "text/event-stream, application/json", timeout, None)
+                response = await self._begin(request, "text/event-stream, application/json", seconds, None)
                 if response.status_code == 200:
                     self._tell(request, number, started, response, None, None)
-                    return AsyncLines(response, kind, timeout or self._timeout)
-                body = await _body(response, timeout or self._timeout)
-                error: SmarterMCPError = refusal(response.status_code, response.headers, body, None)
+                    return AsyncLines(response, kind, seconds)
+                body = await _body(response, seconds)
+                error: SmarterMCPError = refusal(response.status_code, response.headers, body)
             except httpx.TransportError as failure:
-                error = _failed(failure, self.endpoint, None)
-            await self._again(request, number, started, response, error)
+                error = _failed(failure, self.endpoint)
+            except UnexpectedAnswer as unreadable:
+                error = unreadable
+            await self._again(request, number, started, response, error, None)
             number += 1
 
     async def health(self) -> Health:
         """Asked once: whoever asks how it does wants to know it now."""
         try:
-            response = await self._begin(prepared(_HEALTH, {}), "application/json", None, None)
+            response = await self._begin(prepared(_HEALTH, {}), "application/json", self._timeout, None)
             body = await _body(response, self._timeout)
         except httpx.TransportError as failure:
-            raise _failed(failure, self.endpoint, None) from failure
+            raise _failed(failure, self.endpoint) from failure
         if response.status_code not in (200, 503):
-            raise refusal(response.status_code, response.headers, body, None)
+            raise refusal(response.status_code, response.headers, body)
         return read_answer(Health, body, response.headers.get("x-request-id"))
 
     async def call_tool(
         self, name: str, arguments: Mapping[str, Any], timeout: float | None, idempotency_key: str | None
     ) -> OpenResult:
-        """Calls any tool. Its arguments are its own: one may be called `name` too."""
-        path = prepared(_TOOLS_CALL, {"name": name}).path
-        body = json.dumps(plain(arguments), allow_nan=False, ensure_ascii=False).encode()
+        """Calls any tool."""
         called = dataclasses.replace(_TOOLS_CALL, since=BY_ID[name].since) if name in BY_ID else _TOOLS_CALL
-        answer, request_id = await self._exchange(Request(called, path, (), body), timeout, idempotency_key)
-        return read_answer(OpenResult, answer or b"{}", request_id)
 
-    async def _exchange(self, request: Request, timeout: float | None, idempotency_key: str | None) -> tuple[bytes, str | None]:
+        def read(body: bytes, request_id: str | None) -> OpenResult:
+            return read_answer(OpenResult, body or b"{}", request_id)
+
+        return await self._exchange(prepared_by_name(called, name, arguments), read, timeout, idempotency_key)
+
+    async def _exchange(
+        self,
+        request: Request,
+        read: Callable[[bytes, str | None], _Read],
+        timeout: float | None,
+        idempotency_key: str | None,
+    ) -> _Read:
         """Sends until it is answered, and no longer than it makes sense. Every attempt at a write has the same key."""
-        key = _header("idempotency_key", idempotency_key or str(uuid.uuid4())) if request.operation.writes else None
+        key: str | None = None
+        if request.operation.writes:
+            key = str(uuid.uuid4()) if idempotency_key is None else _header("idempotency_key", idempotency_key)
+        seconds = self._seconds(timeout)
         number = 1
         while True:
             started = monotonic()
             response: httpx.Response | None = None
             try:
-                response = await self._begin(request, "application/json", timeout, key)
-                body = await _body(response, timeout or self._timeout)
+                response = await self._begin(request, "application/json", seconds, key)
+                body = await _body(response, seconds)
                 if 200 <= response.status_code < 300:
+                    answer = read(body, response.headers.get("x-request-id"))
                     self._tell(request, number, started, response, None, None)
-                    return body, response.headers.get("x-request-id")
-                error: SmarterMCPError = refusal(response.status_code, response.headers, body, key)
+                    return answer
+                error: SmarterMCPError = refusal(response.status_code, response.headers, body)
             except httpx.TransportError as failure:
-                error = _failed(failure, self.endpoint, key)
-            await self._again(request, number, started, response, error)
+                error = _failed(failure, self.endpoint)
+            except UnexpectedAnswer as unreadable:
+                error = unreadable
+            await self._again(request, number, started, response, error, key)
             number += 1
 
-    async def _begin(self, request: Request, accept: str, timeout: float | None, key: str | None) -> httpx.Response:
+    def _seconds(self, timeout: float | None) -> float:
+        return self._timeout if timeout is None else _seconds("timeout", timeout, 0.001)
+
+    async def _begin(self, request: Request, accept: str, seconds: float, key: str | None) -> httpx.Response:
         """Sends, and reads the head of the answer."""
+        if self._http.is_closed:
+            raise ConfigurationError("The client is closed: make one and keep it")
         headers = self._headers.copy()
         headers["Accept"] = accept
         if key is not None:
             headers["Idempotency-Key"] = key
         if request.body is not None:
             headers["Content-Type"] = "application/json"
-        seconds = timeout or self._timeout
         sent = self._http.build_request(
             request.operation.verb,
             self.endpoint + request.path,
@@ -304,14 +323,26 @@ class AsyncCore:
         return await self._http.send(sent, stream=True, follow_redirects=False)
 
     async def _again(
-        self, request: Request, number: int, started: float, response: httpx.Response | None, error: SmarterMCPError
+        self,
+        request: Request,
+        number: int,
+        started: float,
+        response: httpx.Response | None,
+        error: SmarterMCPError,
+        key: str | None,
     ) -> None:
         """Waits for the next attempt, or raises what the last one ended with."""
-        wait = self._retries.wait(number, error)
+        error.idempotency_key = key
+        if response is not None:
+            error.request_id = error.request_id or response.headers.get("x-request-id")
+        # Once it is closed, what is raised must still say that the attempt before may have been done.
+        wait = None if self._http.is_closed else self._retries.wait(number, error)
         self._tell(request, number, started, response, error, wait)
         if wait is None:
             raise await self._explained(request, error)
         await sleep(wait)
+        if self._http.is_closed:
+            raise error
 
     async def _explained(self, request: Request, error: SmarterMCPError) -> SmarterMCPError:
         """A route that is not there is a gateway that is too old for it."""
@@ -412,7 +443,9 @@ class AsyncLines(Generic[_Result]):
                     self.result = read_answer(self._kind, data.encode(), self._request_id)
                     return
             raise ConnectionFailed("The stream broke off before its end", request_id=self._request_id)
-        except httpx.TransportError as failure:
+        except httpx.DecodingError as failure:
+            raise UnexpectedAnswer("The answer's compression is broken", request_id=self._request_id) from failure
+        except (httpx.TransportError, httpx.StreamError) as failure:
             raise ConnectionFailed("The stream broke off before its end", request_id=self._request_id) from failure
         finally:
             await self.close()
@@ -432,38 +465,50 @@ class AsyncLines(Generic[_Result]):
 async def _body(response: httpx.Response, seconds: float) -> bytes:
     """The body, unless it is endless in length or time."""
     until = monotonic() + seconds
+    request_id = response.headers.get("x-request-id")
     body = bytearray()
     try:
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > ANSWER_MAX:
-                too_large(response.headers.get("x-request-id"))
+                raise UnexpectedAnswer(f"The answer is larger than {ANSWER_MAX // 1024 // 1024} MiB", request_id=request_id)
             if monotonic() > until:
                 raise httpx.ReadTimeout("the answer did not end in time")
     except httpx.DecodingError as failure:
-        raise UnexpectedAnswer("The answer's compression is broken") from failure
+        raise UnexpectedAnswer("The answer's compression is broken", request_id=request_id) from failure
     finally:
         await response.aclose()
     return bytes(body)
 
 
-def _failed(failure: httpx.TransportError, endpoint: str, key: str | None) -> ConnectionFailed:
+def _failed(failure: httpx.TransportError, endpoint: str) -> ConnectionFailed:
     if isinstance(failure, httpx.TimeoutException):
-        error: ConnectionFailed = TimedOut(f"{endpoint} did not answer in time", idempotency_key=key)
+        error: ConnectionFailed = TimedOut(f"{endpoint} did not answer in time")
     else:
-        error = ConnectionFailed(f"{endpoint} cannot be reached, or the connection broke: {failure}", idempotency_key=key)
+        why = f": {failure}" if str(failure) else ""
+        error = ConnectionFailed(f"{endpoint} cannot be reached, or the connection broke{why}")
     error.__cause__ = failure
     return error
 
 
 def _endpoint(text: str) -> str:
-    """The endpoint without its last slash. What is not an address must not fail later and elsewhere."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"endpoint must be an address such as {ENDPOINT}, not {quote(text, safe=':/')!r}")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    """The endpoint without its last slash. What is no address fails here, and is not told: it may hold a password."""
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, ValueError):
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 1) < 65536:
+        raise ConfigurationError(f"endpoint must be an address such as {ENDPOINT}")
+    if url.userinfo or url.query or url.fragment:
         raise ConfigurationError("endpoint must be an address without credentials, query and fragment")
-    return text.rstrip("/")
+    return str(url.copy_with(query=None, fragment=None)).rstrip("/")
+
+
+def _seconds(name: str, value: float, least: float) -> float:
+    """A time that a clock can wait."""
+    if not least <= value <= 1_000_000:
+        raise ConfigurationError(f"{name} must be a number of seconds from {least} to 1000000")
+    return value
 
 
 def _token(text: str | None) -> str:
@@ -474,6 +519,6 @@ def _token(text: str | None) -> str:
 
 def _header(name: str, value: str) -> str:
     """A value that can be sent in a header; the message does not repeat it."""
-    if not value.isascii() or not value.isprintable() or " " in value:
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigurationError(f"{name} must be visible ASCII characters without blanks")
     return value

@@ -5,10 +5,14 @@ A field that this version does not know is kept and reached the same way, so tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
 
 from pydantic import BaseModel, ConfigDict
+
+# As sdk/generate/model.py has it for the fields that it knows.
+_SECRET = re.compile("_(token|secret|password|key)$")
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -23,6 +27,9 @@ class Result(BaseModel):
     _RENAMED: ClassVar[Mapping[str, str]] = {}
 
     def __getitem__(self, name: str) -> Any:
+        # First what is not known: its name may be a method's, too.
+        if self.model_extra and name in self.model_extra:
+            return self.model_extra[name]
         if name in self:
             return getattr(self, self._RENAMED.get(name, name))
         raise KeyError(f"{name!r}; there are {', '.join(self.keys())}")
@@ -39,9 +46,25 @@ class Result(BaseModel):
         """The field of this name, or `default` where there is none."""
         return self[name] if name in self else default
 
+    # What `repr` shows, and so a debugger and most logs.
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, _without_secrets(value, name or "")
+
     # pydantic would answer pairs; a mapping answers its keys.
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         return iter(self.keys())
+
+
+def _without_secrets(value: Any, name: str) -> Any:
+    """A value as it may be shown. Where no type says what is secret, a token is known by how it begins, and the rest by its name."""
+    if isinstance(value, str):
+        return "[secret]" if value.startswith("smcp_") or _SECRET.search(name) else value
+    if isinstance(value, dict):
+        return {key: _without_secrets(one, key) for key, one in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_without_secrets(one, name) for one in cast("list[object]", value)]
+    return value
 
 
 class OpenResult(Result):
@@ -110,11 +133,11 @@ class Entries(Result, Generic[Value]):
 class Whoami(Result):
     """Whose token this is, its limits, and what is left of the plan."""
 
-    tenant_id: str | None = None
+    tenant_id: str | None
     tenant: dict[str, Any] | None = None
     token_id: str | None = None
-    operator: bool = False
-    scopes: list[str] = []
+    operator: bool
+    scopes: list[str]
     agent: str | None = None
     expires_at: str | None = None
     limits: Any | None = None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
@@ -25,6 +27,10 @@ from .errors import (
 
 #: More than any tool answers.
 ANSWER_MAX = 64 * 1024 * 1024
+#: More than one event of a stream holds: the last one has all of the lines.
+EVENT_MAX = 8 * 1024 * 1024
+#: Longer messages say nothing more.
+_MESSAGE_MAX = 4000
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -77,21 +83,39 @@ Hook = Callable[[Attempt], None]
 
 def prepared(operation: Operation, parameters: Mapping[str, Any]) -> Request:
     """Puts each parameter where it belongs: into the path where the route names it, else into the query or the body. None is left out."""
-    rest = {name: plain(value) for name, value in parameters.items() if value is not None}
-    segments: list[str] = []
-    for segment in operation.path.split("/"):
-        if segment.startswith("{"):
-            segment = _segment(operation, segment[1:-1], rest.pop(segment[1:-1], ""))
-        segments.append(segment)
-    path = "/".join(segments)
-    if operation.verb in ("GET", "DELETE"):
-        return Request(operation, path, tuple(_pairs(rest)), None)
-    return Request(operation, path, (), json.dumps(rest, allow_nan=False, ensure_ascii=False).encode())
+    with _sendable(operation):
+        rest = {name: plain(value) for name, value in parameters.items() if value is not None}
+        segments: list[str] = []
+        for segment in operation.path.split("/"):
+            if segment.startswith("{"):
+                segment = _segment(operation, segment[1:-1], rest.pop(segment[1:-1], ""))
+            segments.append(segment)
+        path = "/".join(segments)
+        if operation.verb in ("GET", "DELETE"):
+            return Request(operation, path, tuple(_pairs(rest)), None)
+        return Request(operation, path, (), _json(rest).encode())
+
+
+def prepared_by_name(operation: Operation, name: str, arguments: Mapping[str, Any]) -> Request:
+    """The call of any tool: its name in the path, and all of its arguments in the body. They are its own: one may be called `name` too."""
+    with _sendable(operation):
+        return dataclasses.replace(prepared(operation, {"name": name}), body=_json(plain(arguments)).encode())
+
+
+@contextmanager
+def _sendable(operation: Operation) -> Generator[None, None, None]:
+    """Tells what no JSON and no address can hold as an error of ours: why, never what, and so `from None`."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except (TypeError, ValueError, RecursionError) as wrong:
+        raise ConfigurationError(f"{operation.name}: the arguments cannot be written as JSON: {wrong}") from None
 
 
 def _segment(operation: Operation, name: str, value: Any) -> str:
     """A value in the path. Dots alone would lead to another route."""
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else _json(value)
     if text in ("", ".", ".."):
         raise ConfigurationError(f"{operation.name}: {name} must not be {text!r}")
     return quote(text, safe="")
@@ -103,8 +127,12 @@ def _pairs(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
     for name, value in parameters.items():
         values: list[Any] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
         written = f"{name}[]" if isinstance(value, list) else name
-        pairs += [(written, one if isinstance(one, str) else json.dumps(one, allow_nan=False, ensure_ascii=False)) for one in values]
+        pairs += [(written, one if isinstance(one, str) else _json(one)) for one in values]
     return pairs
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False)
 
 
 def plain(value: Any) -> Any:
@@ -128,12 +156,7 @@ def read_answer(kind: type[Answer], body: bytes, request_id: str | None) -> Answ
     raise UnexpectedAnswer(f"The answer is not what was expected: {'; '.join(wrong[:5])}", request_id=request_id) from None
 
 
-def too_large(request_id: str | None) -> NoReturn:
-    """Ends an answer that does not end."""
-    raise UnexpectedAnswer(f"The answer is larger than {ANSWER_MAX // 1024 // 1024} MiB", request_id=request_id)
-
-
-def refusal(status: int, headers: Mapping[str, str], body: bytes, idempotency_key: str | None) -> SmarterMCPError:
+def refusal(status: int, headers: Mapping[str, str], body: bytes) -> SmarterMCPError:
     """The error of an answer that is no success."""
     if 300 <= status < 400:
         return UnexpectedAnswer(f"The endpoint redirects (HTTP {status}), and the token does not go along; name the address that it leads to")
@@ -143,14 +166,13 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, idempotency_ke
     retryable = problem.get("retryable", status in (429, 502, 503, 504))
     message = problem.get("detail") or f"The gateway, or a proxy before it, answered HTTP {status} without a reason"
     return gateway_error(status, str(problem.get("title", "")))(
-        str(message),
+        str(message)[:_MESSAGE_MAX],
         status=status,
         code=str(code) if code else f"http_{status}",
         retryable=retryable is True,
         retry_after=_retry_after(headers.get("retry-after")),
         replayed=headers.get("idempotent-replayed") == "true",
         request_id=_text(problem.get("request_id")) or headers.get("x-request-id"),
-        idempotency_key=idempotency_key,
     )
 
 
@@ -158,13 +180,14 @@ def broken_off(data: str, request_id: str | None) -> SmarterMCPError:
     """The error that a stream ended with."""
     problem = _problem(data.encode())
     status = problem.get("status")
-    return refusal(status if isinstance(status, int) else 500, {"x-request-id": request_id or ""}, data.encode(), None)
+    return refusal(status if isinstance(status, int) else 500, {"x-request-id": request_id or ""}, data.encode())
 
 
 def _problem(body: bytes) -> Mapping[str, Any]:
     try:
         problem = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
+        # Whoever asked says what that means.
         return {}
     return cast("dict[str, Any]", problem) if isinstance(problem, dict) else {}
 
@@ -177,11 +200,11 @@ def _retry_after(header: str | None) -> float | None:
     """Seconds, or a date (RFC 9110 §10.2.3)."""
     if header is None:
         return None
-    if header.strip().isdigit():
+    if re.fullmatch("[0-9]+", header.strip()):
         return float(header)
     try:
         until = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=timezone.utc)
@@ -193,7 +216,7 @@ def is_older(version: str, than: str) -> bool:
     """Of two versions such as 1.10.0 and 1.9.2-rc.1; what follows the numbers is left out."""
 
     def numbers(text: str) -> list[int]:
-        return [int(number) for number in re.findall(r"\d+", re.split(r"[-+]", text, maxsplit=1)[0])[:3]]
+        return [int(number) for number in re.findall("[0-9]{1,9}", re.split(r"[-+]", text, maxsplit=1)[0])[:3]]
 
     return numbers(version) < numbers(than)
 
@@ -210,7 +233,7 @@ class Retries:
         if number >= self.attempts:
             return None
         # Half of it by chance, so that clients that failed together do not come back together.
-        backoff = min(8.0, 0.25 * 2.0 ** (number - 1)) * random.uniform(0.5, 1.0)
+        backoff = min(8.0, 0.25 * 2.0 ** min(number - 1, 5)) * random.uniform(0.5, 1.0)
         if isinstance(error, ConnectionFailed):
             return backoff
         if not isinstance(error, GatewayError) or not error.retryable or error.replayed:
@@ -226,8 +249,11 @@ class Retries:
 def whole_lines(kept: bytearray, chunk: bytes) -> list[bytes]:
     """The whole lines that a chunk completes; the rest is kept."""
     kept += chunk
-    if len(kept) > ANSWER_MAX:
-        too_large(None)
-    *lines, rest = bytes(kept).split(b"\n")
-    kept[:] = rest
+    lines: list[bytes] = []
+    # What was kept has no line's end in it: it is not looked through again with every chunk.
+    if b"\n" in chunk:
+        *lines, rest = bytes(kept).split(b"\n")
+        kept[:] = rest
+    if len(kept) > EVENT_MAX:
+        raise UnexpectedAnswer(f"An event of the stream is larger than {EVENT_MAX // 1024 // 1024} MiB")
     return [line.removesuffix(b"\r") for line in lines]

@@ -54,7 +54,8 @@ class TimedOut(ConnectionFailed):
 
 
 class UnexpectedAnswer(SmarterMCPError):
-    """The gateway, or somebody before it, answered what this version of the SDK cannot read. A write was done."""
+    """The gateway, or somebody before it, answered what this version of the SDK cannot read. A write may have been done:
+    `idempotency_key` is what it was sent with."""
 
     remedy = "Check the endpoint (SMARTERMCP_ENDPOINT), and that this package is as new as the gateway."
 

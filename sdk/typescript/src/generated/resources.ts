@@ -1204,6 +1204,9 @@ export class TokensResource {
   /**
    * Replace a token by a new one with the same rights. The old one lives on for an overlap, so that its users can change over.
    *
+   * Applications that were connected by signing in with it go on with the new one; with an overlap of 0, as for a token that leaked, they
+   * end with the old one.
+   *
    * Needs the scope `admin:tenants`.
    *
    * The tool `tokens_rotate`, since version 1.0.0 of the gateway.

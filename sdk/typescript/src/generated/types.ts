@@ -111,17 +111,17 @@ export interface AuditEntry {
   /** A keyed hash: equal arguments have equal ones. */
   readonly argumentsHash: string;
   readonly at: string;
-  /** mcp, rest or console. */
+  /** mcp, rest, console, or oauth: sign-in and the list of connected applications. */
   readonly door: string;
   readonly durationMs: number | null;
   readonly error: string | null;
-  /** The request's id, as its answer's `X-Request-Id` had it. */
+  /** The request's id, as its answer's `X-Request-Id` had it; those of sign-in have one of their own. */
   readonly id: string;
   /** open, ok or failed. */
   readonly outcome: string;
   /** The HTTP status that REST has or would have. */
   readonly status: number | null;
-  /** The id of the token that called, or the operator. */
+  /** The id of the token or connected application that called, `member/` and a member's id, `gateway`, or the operator. */
   readonly token: string;
   readonly tool: string;
 }
@@ -1052,7 +1052,7 @@ export interface AuditListParameters {
   outcome?: 'open' | 'ok' | 'failed' | null | undefined;
   /** The tenant, by id or slug; the caller's own unless said. The operator who names none sees his own calls. */
   tenantId?: string | null | undefined;
-  /** Only calls of this tool, e.g. `workflows_trigger`. */
+  /** Only calls of this tool, e.g. `workflows_trigger`; `applications_connect` for what members have connected by signing in. */
   tool?: string | null | undefined;
   /** How many at most; 100 unless said. */
   limit?: number | null | undefined;
@@ -1566,6 +1566,6 @@ export interface TokensRotateParameters {
   expiresAt?: string | null | undefined;
   /** Or how many seconds it lives. */
   expiresIn?: number | null | undefined;
-  /** For how many seconds the old token still works; 3600 unless said, 0 ends it at once. */
+  /** For how many seconds the old token still works; 3600 unless said, 0 ends it at once, and what was connected with it. */
   overlapSecs?: number | null | undefined;
 }

@@ -291,7 +291,8 @@ class Audit:
             outcome: Only calls with this outcome.
             tenant_id: The tenant, by id or slug; the caller's own unless said. The operator who names none sees his own
                 calls.
-            tool: Only calls of this tool, e.g. `workflows_trigger`.
+            tool: Only calls of this tool, e.g. `workflows_trigger`; `applications_connect` for what members have
+                connected by signing in.
             limit: How many at most; 100 unless said.
             cursor: `next_cursor` of the page before; leave it out for the first page.
             timeout: Seconds for an attempt; the client's own unless said.
@@ -313,7 +314,8 @@ class Audit:
             outcome: Only calls with this outcome.
             tenant_id: The tenant, by id or slug; the caller's own unless said. The operator who names none sees his own
                 calls.
-            tool: Only calls of this tool, e.g. `workflows_trigger`.
+            tool: Only calls of this tool, e.g. `workflows_trigger`; `applications_connect` for what members have
+                connected by signing in.
             page_size: How many a page has at most; the gateway's own choice unless said.
             timeout: Seconds for an attempt; the client's own unless said.
         """
@@ -2021,13 +2023,18 @@ class Tokens:
         """Replace a token by a new one with the same rights. The old one lives on for an overlap, so that its users can
         change over.
 
+        Applications that were connected by signing in with it go on with the new one; with an overlap of 0, as for a
+        token that leaked, they
+        end with the old one.
+
         Needs the scope `admin:tenants`.
 
         Args:
             id: The token's id, as its issuance answered it.
             expires_at: When the new token ends, as RFC 3339; in 365 days unless said.
             expires_in: Or how many seconds it lives.
-            overlap_secs: For how many seconds the old token still works; 3600 unless said, 0 ends it at once.
+            overlap_secs: For how many seconds the old token still works; 3600 unless said, 0 ends it at once, and what
+                was connected with it.
             timeout: Seconds for an attempt; the client's own unless said.
             idempotency_key: With the same key and arguments the work is done once. Made for each call unless said.
         """

@@ -255,17 +255,17 @@ class AuditEntry(Result):
     """A keyed hash: equal arguments have equal ones."""
     at: str
     door: str
-    """mcp, rest or console."""
+    """mcp, rest, console, or oauth: sign-in and the list of connected applications."""
     duration_ms: int | None = None
     error: str | None = None
     id: str
-    """The request's id, as its answer's `X-Request-Id` had it."""
+    """The request's id, as its answer's `X-Request-Id` had it; those of sign-in have one of their own."""
     outcome: str
     """open, ok or failed."""
     status: int | None = None
     """The HTTP status that REST has or would have."""
     token: str
-    """The id of the token that called, or the operator."""
+    """The id of the token or connected application that called, `member/` and a member's id, `gateway`, or the operator."""
     tool: str
 
 

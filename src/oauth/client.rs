@@ -1,8 +1,9 @@
 //! Applications that ask for access: registered by themselves, or described by a document at their own address.
 //!
 //! A registration (RFC 7591) is a row of the database; one that nobody has allowed anything goes after 30 days, or sooner where there
-//! are too many, the oldest first. A Client ID Metadata Document is fetched from the address that is the client's id, on the word of a stranger: never from inside a private network,
-//! never over a redirect, within a size and a time, and seldom from one address. No client has a secret: PKCE is what binds a code to it.
+//! are too many, the oldest first. A Client ID Metadata Document is fetched from the address that is the client's id, on the word of a
+//! stranger: never from inside a private network, never over a redirect, within a size and a time, and seldom from one address. No
+//! client has a secret: PKCE is what binds a code to it.
 
 use std::{
     collections::HashMap,
@@ -56,7 +57,8 @@ const KEPT_MOST_MS: i64 = 24 * 3_600_000;
 const STALE_MS: i64 = 3_600_000;
 const AGAIN_MS: i64 = 60_000;
 
-const REGISTRATIONS: Quota = Quota::per_hour(NonZeroU32::new(20).unwrap()).allow_burst(NonZeroU32::new(10).unwrap());
+/// Hosted clients register for all of their users from a few addresses.
+const REGISTRATIONS: Quota = Quota::per_hour(NonZeroU32::new(120).unwrap()).allow_burst(NonZeroU32::new(20).unwrap());
 const DOCUMENTS: Quota = Quota::per_minute(NonZeroU32::new(20).unwrap()).allow_burst(NonZeroU32::new(10).unwrap());
 
 /// Schemes of applications whose addresses have no dot, as RFC 8252 §7.1 would have it: editors that are in use.

@@ -229,8 +229,10 @@ impl Provider {
         let code = answer.get("code").ok_or_else(|| untrusted("the answer holds no code"))?;
         let tokens = self.exchange(state, metadata, code, &trip).await?;
         let claims = self.verify(&tokens.id_token, &trip.hashed(state, "nonce"), now).await?;
-        let address = match (&claims.address.email, &metadata.userinfo_endpoint, &tokens.access_token) {
-            (None, Some(endpoint), Some(access_token)) => self.ask_address(endpoint, access_token, &claims.sub).await?,
+        // Either may be told at the userinfo endpoint alone (§5.4).
+        let is_told = claims.address.email.is_some() && !claims.address.email_verified.is_null();
+        let address = match (is_told, &metadata.userinfo_endpoint, &tokens.access_token) {
+            (false, Some(endpoint), Some(access_token)) => self.ask_address(endpoint, access_token, &claims.sub).await?,
             _ => claims.address,
         };
         if address.email_verified != Value::Bool(true) {

@@ -201,7 +201,8 @@ impl Parameters {
             let Some(name) = KNOWN.into_iter().chain([RESOURCE]).find(|known| *known == name) else {
                 continue;
             };
-            if value.len() > URI_MAX.max(STATE_MAX + 1) {
+            // Some providers' codes hold all that they stand for.
+            if name != "code" && value.len() > URI_MAX.max(STATE_MAX + 1) {
                 return Err(Error::new(Kind::Malformed, "A parameter is too long"));
             }
             match found.insert(name, value.into_owned()) {

@@ -1334,6 +1334,8 @@ async fn an_address_that_the_id_token_lacks_is_asked_for_and_must_be_the_same_pe
     assert_out(&by_openid(&Browser::new(&app), &provider, &request).await, 403, "does not hold");
     provider.tell_by_userinfo(None);
     assert_is_consent(&by_openid(&Browser::new(&app), &provider, &request).await);
+    provider.tell_verified_by_userinfo();
+    assert_is_consent(&by_openid(&Browser::new(&app), &provider, &request).await);
 }
 
 #[tokio::test]

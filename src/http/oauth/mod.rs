@@ -28,7 +28,7 @@ use tower_http::cors::{Any, CorsLayer};
 pub use self::metadata::{resource_metadata, resource_of};
 use super::{address, request_id};
 use crate::{
-    error::Error,
+    error::{Error, Kind},
     oauth::{code::Refused, openid, request::Parameters},
     state::State,
 };
@@ -124,16 +124,14 @@ struct Sent {
 }
 
 impl Sent {
-    fn form(&self) -> Result<Parameters, Response> {
-        let invalid = |why: &str| refusal(StatusCode::BAD_REQUEST, "invalid_request", why);
-        let text = std::str::from_utf8(&self.body).map_err(|_| invalid("The body is no form in UTF-8"))?;
-        Parameters::read(text).map_err(|error| invalid(error.message()))
+    fn form(&self) -> Result<Parameters, Error> {
+        let text = std::str::from_utf8(&self.body).map_err(|_| Error::new(Kind::Malformed, "The body is no form in UTF-8"))?;
+        Parameters::read(text)
     }
 
     /// Refuses an address that is shut for its guesses.
-    fn check(&self, state: &State) -> Result<(), Response> {
-        let checked = state.known.check_address(self.address);
-        checked.map_err(|flooding| failure(&flooding, self.request_id.as_ref()))
+    fn check(&self, state: &State) -> Result<(), Error> {
+        state.known.check_address(self.address)
     }
 
     /// Guesses count against the address as bad tokens do.

@@ -34,8 +34,8 @@ pub async fn serve(Shared(state): Shared<Arc<State>>, request: Request) -> Respo
 async fn revoke(state: &State, sent: &Sent) -> Result<(), Response> {
     let said = |why: &Refused| refused(why, sent.request_id.as_ref());
     let failed = |error| said(&Refused::Failed(error));
-    sent.check(state)?;
-    let form = sent.form()?;
+    sent.check(state).map_err(failed)?;
+    let form = sent.form().map_err(failed)?;
     let token = form
         .get("token")
         .ok_or_else(|| said(&Refused::Said("invalid_request", "token is missing")))?;

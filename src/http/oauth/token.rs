@@ -34,8 +34,8 @@ pub async fn serve(Shared(state): Shared<Arc<State>>, request: Request) -> Respo
 
 async fn answered(state: &State, sent: &Sent) -> Result<Response, Response> {
     let failed = |error: Error| super::failure(&error, sent.request_id.as_ref());
-    sent.check(state)?;
-    let form = sent.form()?;
+    sent.check(state).map_err(failed)?;
+    let form = sent.form().map_err(failed)?;
     let client =
         client_id(&sent.headers, &form).ok_or_else(|| refusal(StatusCode::BAD_REQUEST, "invalid_request", "client_id is missing"))?;
     if !is_known(state, &client).await.map_err(failed)? {

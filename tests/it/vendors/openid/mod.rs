@@ -44,6 +44,8 @@ struct Plays {
     fails: Option<u16>,
     /// The address is told at the userinfo endpoint alone.
     by_userinfo: bool,
+    /// The address is in the ID token too, and whether it is verified is not.
+    address_in_token: bool,
     /// What userinfo says of the subject, where that is another.
     userinfo_of: Option<&'static str>,
     /// Codes that were given out: redirect URI, challenge, nonce.
@@ -92,6 +94,7 @@ impl Provider {
                     alters: |_| {},
                     fails: None,
                     by_userinfo: false,
+                    address_in_token: false,
                     userinfo_of: None,
                     codes: HashMap::new(),
                     asked_for_keys: 0,
@@ -139,6 +142,14 @@ impl Provider {
         });
     }
 
+    /// The ID token holds the address, and only the userinfo endpoint says that it is verified.
+    pub fn tell_verified_by_userinfo(&self) {
+        self.plays(|plays| {
+            plays.by_userinfo = true;
+            plays.address_in_token = true;
+        });
+    }
+
     pub fn asked_for_keys(&self) -> usize {
         self.plays(|plays| plays.asked_for_keys)
     }
@@ -152,7 +163,8 @@ impl Provider {
         let mut claims = json!({ "iss": self.base(), "aud": CLIENT, "iat": now, "exp": now + 300, "nonce": nonce });
         let (signs, alters) = self.plays(|plays| {
             for (name, value) in plays.person.as_object().unwrap() {
-                if name == "sub" || !plays.by_userinfo {
+                let in_token = name == "sub" || name == "email" && plays.address_in_token;
+                if in_token || !plays.by_userinfo {
                     claims[name] = value.clone();
                 }
             }

@@ -1,6 +1,7 @@
 //! Supabase: its credential, the test of its connection, what is sent to it, and how its refusals are told. It is played.
 
 use axum::{Router, response::IntoResponse as _};
+use futures::{StreamExt as _, stream};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 use smartermcp::sandbox::{
@@ -373,7 +374,7 @@ async fn every_fault_is_a_failure_on_both_doors_and_tells_no_secret() {
         }
         project.faults().set(Fault::FailTimes { status: 503, times: 2 });
     });
-    futures::future::join_all(all).await;
+    stream::iter(all).buffer_unordered(6).collect::<()>().await;
     let project = Project::new(SECRET);
     let (_, user) = with_project(app, "again", &project, json!({ "api_key": SECRET })).await;
     project.faults().set(Fault::FailTimes { status: 503, times: 2 });

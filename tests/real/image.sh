@@ -72,7 +72,8 @@ debian() {
   local sources=(/etc/apt/sources.list.d/debian.sources)
   [ -e "${sources[0]}" ] || sources=(/etc/apt/sources.list)
   say "making $1 of Debian $suite"
-  mmdebstrap --quiet --variant=minbase --include="$2" --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+  # By its name it would make a folder.
+  mmdebstrap --quiet --format=tar --variant=minbase --include="$2" --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$kept/$1.new" "${sources[@]}" >&2
   mv "$kept/$1.new" "$kept/$1"
 }

@@ -51,8 +51,7 @@ pub async fn exchange(state: &State, client_id: &str, form: &Parameters) -> Resu
             tx.commit().await?;
             done
         }
-        // Then it was not used: another may yet come with it who is right.
-        Err(Refused::Failed(error)) => Err(error.into()),
+        // Then it was not used: another may yet come with it who is right. Undone, not dropped: who is told to wait costs no connection.
         Err(why) => {
             tx.undo().await?;
             Err(why)
